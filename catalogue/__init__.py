@@ -1,1 +1,1 @@
-"""Reads catalogues in every format, and their photos from disks, URLs, buckets and table cells."""
+"""Reads catalogues and their photos."""

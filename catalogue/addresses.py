@@ -55,7 +55,7 @@ _NEVER_BY_NAME: Final = _networks(
 )
 """Metadata services, link-local and multicast addresses.
 
-``--allow-host`` must contain such an address itself, not a host name.
+``--allow-host`` can allow them by IP address, but not by host name.
 """
 
 _LAST_32: Final = 0xFFFFFFFF
@@ -63,7 +63,7 @@ _SHORT_PREFIXES: Final = (32, 40, 48, 56, 64)
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is public. In an IPv6 address that contains an IPv4 address, only the latter is checked."""
+    """Whether an IP address is public. Checks only the IPv4 address inside an IPv6 address, if there is one."""
     ip = _unwrapped(address)
     if any(ip in network for network in _NOT_PUBLIC):
         return False
@@ -78,7 +78,7 @@ class Addresses:
         self._approved: set[tuple[str, int]] = set()
 
     def check_ip_host(self, target: Target) -> None:
-        """Refuse a URL whose host is a forbidden IP address. See :meth:`allowed` for host names. Raises ImageError."""
+        """Refuse a URL whose host is a forbidden IP address. Raises ImageError."""
         try:
             address = ip_address(target.host)
         except ValueError:
@@ -124,9 +124,8 @@ def _holds_metadata(address: IPv6Address) -> bool:
 
 
 def _embedded_ipv4(address: IPv6Address) -> Iterator[IPv4Address]:
-    """Every IPv4 address that an IPv6 address may contain, with any prefix of RFC 6052."""
     bits = int(address)
-    yield IPv4Address(bits & _LAST_32)  # a prefix of 96 bits; IPv4-compatible; IPv4-translated
+    yield IPv4Address(bits & _LAST_32)  # RFC 6052 with a 96-bit prefix, IPv4-compatible, IPv4-translated
     yield IPv4Address(bits >> 80 & _LAST_32)  # 6to4
     yield IPv4Address(~bits & _LAST_32)  # Teredo
     without_octet_8 = bits >> 64 << 56 | bits & (1 << 56) - 1  # RFC 6052 skips this byte
@@ -178,7 +177,7 @@ class CheckedResolver(AbstractResolver):
         return [_result(host, address, port) for address in self._addresses.allowed(host, port, addresses)]
 
     async def close(self) -> None:
-        """Do nothing: a resolver holds no connection."""
+        """Do nothing."""
 
 
 def checked_socket(addresses: Addresses, info: AddrInfoType) -> socket.socket:

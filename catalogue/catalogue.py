@@ -61,7 +61,7 @@ IMAGE_COLUMNS: Final = (
     "images",
     "url",
 )
-"""Usual names of the image column, as ``_key`` returns them, likeliest first."""
+"""Usual names of the image column, normalized by ``_key``, likeliest first."""
 MAX_COLUMNS: Final = 10_000
 _UNMOUNTED_ADVICE: Final = "; if only the workers have this folder, make an empty folder at this path"
 _LISTED: Final = 12
@@ -88,12 +88,12 @@ class Catalogue:
 
     Attributes:
         source: an absolute path, or a URL without user, password, query and fragment.
-        image_root: the start of relative paths: an absolute path, or a URL without a slash at its end.
-        left_out: extension → number of skipped files with this extension. Complete after reading.
+        image_root: base of relative paths: an absolute path, or a URL without a trailing slash.
+        left_out: extension → number of skipped files with this extension. Incomplete until all batches are read.
         image_suffix: suffix for paths without an image extension.
-        column_words: a sentence with the name of the image column. Empty if a person chose the column.
-        remarks: remarks on the catalogue, shown to people. Complete after all batches are read.
-        delimiter: separator of cells in a ``.csv``, also used for CSV results.
+        column_words: a sentence that names the detected image column, or empty.
+        remarks: remarks on the catalogue, shown to people. Incomplete until all batches are read.
+        delimiter: separator of a ``.csv``. CSV results use the same separator.
     """
 
     source: str
@@ -110,11 +110,11 @@ class Catalogue:
     def photo_cells(
         self, batch: pa.RecordBatch, errors: Literal["backslashreplace", "surrogateescape"]
     ) -> list[str | None]:
-        """The photo of each row. ``errors`` is as in ``bytes.decode``."""
+        """The photo of each row. Cells that are not UTF-8 are decoded with ``errors``."""
         return photo_cells(batch.column(self.image_column), self.image_suffix, errors)
 
     def find_column(self, name: str, option: str) -> str:
-        """The catalogue's spelling of a column's name; adds a remark if ``name`` differs. Raises InputError."""
+        """The column's exact name. Adds a remark if ``name`` is spelled differently. Raises InputError."""
         column = find_column(self.schema.names, name)
         if column is None:
             msg = f"Expected the column {name!r} ({option}) in {self.source}{_columns_found(self.schema, name)}"
@@ -129,7 +129,7 @@ def _key(name: str) -> str:
 
 
 def find_column(names: Sequence[str], name: str) -> str | None:
-    """The column with this name, or the only column whose name is equal except for case, blanks, ``_`` and ``-``."""
+    """Find a column by name. Case, blanks, ``_`` and ``-`` are ignored if only one column matches."""
     name = label_text(name)
     alike = [one for one in names if _key(one) == _key(name)]
     return name if name in names else alike[0] if len(alike) == 1 else None
@@ -141,7 +141,7 @@ def _image_rank(name: str) -> int:
 
 
 def usual_image_column(names: Sequence[str]) -> str | None:
-    """The column with the likeliest name of an image column."""
+    """The likeliest image column, judged by its name."""
     name = min(names, key=_image_rank, default="")
     return name if _is_usual(name) else None
 
@@ -170,12 +170,12 @@ def open_catalogue(
     Args:
         source: a path or a URL.
         image_column: the column with the photos. Default: found by its name or its cells.
-        image_root: the start of relative paths. Default: the source's folder.
-        encoding: encoding of a text file. Default: as in the byte order mark, or else UTF-8.
-        allow_hosts: ``HOST:PORT`` of hosts with private addresses.
+        image_root: base of relative paths. Default: the source's folder.
+        encoding: encoding of a text file. Default: from the byte order mark, otherwise UTF-8.
+        allow_hosts: hosts that may have private addresses, each ``HOST:PORT``.
         image_suffix: suffix for paths without an image extension.
         confined: whether photos on disk must lie under the root.
-        within_s: seconds for downloading the file.
+        within_s: timeout for downloading the file, in seconds.
 
     Raises InputError, JobError, MissingExtraError.
     """
@@ -219,7 +219,7 @@ def _with_remark(batches: Iterator[pa.RecordBatch], column: str, remarks: list[s
         yield batch
     if count:
         rows = number_of(count, "row names", "rows name")
-        first = "the first photo is used. Other photos need their own rows"
+        first = "the first photo is used. Add rows for the other photos"
         remarks.append(f"{rows} several photos under {column[:SHOWN]!r}: {first}.")
 
 
@@ -382,7 +382,7 @@ def _check_names(source: str, schema: pa.Schema) -> None:
         raise InputError(msg)
     photos = (name for name in schema.names if is_url_or_data(name) or PurePath(name).suffix.lower() in IMAGE_SUFFIXES)
     photo = next(photos, None)
-    if photo is not None:  # the first line may be a row, whose photo would be lost
+    if photo is not None:  # the file may have no header
         msg = f"Expected column names in the first line of {source}, got {photo[:SHOWN]!r}; add a line with names."
         raise InputError(msg)
 

@@ -37,7 +37,7 @@ _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 
 class Clients:
-    """An HTTP client and an S3 client. Create within the event loop."""
+    """An HTTP client and an S3 client. Must be created in the event loop."""
 
     def __init__(
         self, limits: DownloadLimits, addresses: Addresses, lookup: Lookup, headers: Mapping[str, str] | None = None

@@ -33,7 +33,7 @@ _SMOOTHING: Final = 0.02
 _LEAST_FREE_SHARE: Final = 0.05
 _PROBE_S: Final = 2.0
 _READY: Final = 256
-"""With this many finished, unread photos, no more photos are requested."""
+"""No photos are requested while this many finished photos are unread."""
 _JOIN_S: Final = 10.0
 
 Download = tuple[Target, str | None]
@@ -52,7 +52,7 @@ class Arrival:
 
 
 class Downloads:
-    """Downloads in a thread, which starts at once.
+    """Downloads photos in a thread, which starts immediately.
 
     Only one other thread may call the public methods. Private methods run in the event loop.
     """
@@ -83,7 +83,7 @@ class Downloads:
         self._call(self._begin, downloads)
 
     def forget(self, downloads: Sequence[Download]) -> None:
-        """Stop downloads. :meth:`take` may still return a download that has just finished."""
+        """Cancel downloads. :meth:`take` can still return a finished download."""
         self._call(self._cancel, downloads)
 
     def take(self, timeout_s: float) -> Arrival | None:
@@ -100,10 +100,9 @@ class Downloads:
 
     @property
     def wants_more(self) -> bool:
-        """Whether the process should take another chunk of the job, because more downloads could run in parallel.
+        """Whether the process should take another chunk of the job, because download slots are free.
 
-        False while nearly all of the latest photos wait for busy hosts, because another process could label the chunk
-        sooner. Even then, true every few seconds, because the next chunk may have other hosts.
+        While nearly all photos wait for busy hosts, it is true only every few seconds.
         """
         if self._wants_begun < self._wants or self._arrivals.qsize() >= _READY:
             return False
@@ -143,7 +142,7 @@ class Downloads:
     def _begin(self, downloads: Sequence[Download]) -> None:
         for download in downloads:
             self._tasks[download] = self._loop.create_task(self._download(download))
-        self._loop.call_soon(self._note_begun)  # runs after the new tasks have begun
+        self._loop.call_soon(self._note_begun)  # the new tasks start first
 
     def _note_begun(self) -> None:
         self._wants_begun += 1
@@ -159,12 +158,12 @@ class Downloads:
         try:
             with as_image_error(ImageFault.DOWNLOAD, fetch.url):
                 received = await self._receive(fetch)
-            etag = None if fetch.redirects else received.etag  # the ETag is from another host
+            etag = None if fetch.redirects else received.etag  # after a redirect, the ETag belongs to another host
             arrival = Arrival(download, received.data, etag, fetch.seconds, fetch.downloaded)
             fetch.end_try(ready=True)
         except ImageError as error:
             arrival = Arrival(download, error, None, fetch.seconds, fetch.downloaded)
-        except Exception as error:  # noqa: BLE001 - take() raises this error in the other thread
+        except Exception as error:  # noqa: BLE001 - take() raises this error
             arrival = error
         finally:
             fetch.end_try()
@@ -236,7 +235,7 @@ class Downloads:
             host.note_answer(self._loop.time())
             if not fetch.redirects or error.fault is not ImageFault.REFUSED:
                 raise
-            place = fetch.target.place  # no advice to pass --allow-host: a trusted host may redirect anywhere
+            place = fetch.target.place  # do not advise --allow-host: a trusted host may redirect anywhere
             msg = (
                 f"Expected a photo at {fetch.url}, but its host redirects to {place}, which is not allowed; check "
                 "the redirect."
@@ -270,7 +269,7 @@ class Downloads:
             return True  # the host gets no request before that time
         fetch.left_s -= pause_s
         await asyncio.sleep(pause_s)
-        return not fetch.is_to_blame  # other photos show sooner whether the host is back
+        return not fetch.is_to_blame  # a photo that causes failures is tried last
 
     def _was_last(self, fetch: Fetch, failure: FailedTry) -> bool:
         put_off = failure.after_s is not None and fetch.put_off_s >= self._limits.longest_after_s
@@ -282,7 +281,7 @@ def _note_failure(fetch: Fetch, host: Host, failure: FailedTry, began: float, no
     fetch.tries += 1
     if failure.silent:
         fetch.note_silence(began, now, host.answered_at)
-    if not (failure.silent and fetch.is_to_blame):  # otherwise the photo, not its host, is the cause
+    if not (failure.silent and fetch.is_to_blame):  # do not blame the host for a bad photo
         host.note_failure(failure, began, now)
 
 

@@ -1,4 +1,4 @@
-"""The state of a download and of its host: tries, memory, slots, and a circuit breaker."""
+"""The state of a download and of its host, with a circuit breaker."""
 
 import asyncio
 import re
@@ -14,7 +14,7 @@ from catalogue.urls import Target
 from models.errors import ImageError, ImageFault
 
 _FREE: Final = 256 * 1024
-"""Number of bytes that are downloaded without waiting for memory. Most photos are smaller."""
+"""Downloads of up to this many bytes never wait for memory. Most photos are smaller."""
 _GZIP_ONLY: Final = zlib.MAX_WBITS | 16
 _PACKED: Final = 16 * 1024
 _UNPACKED: Final = 256 * 1024
@@ -22,11 +22,11 @@ _TO_BLAME: Final = 2
 _HTTP_TO_HTTPS: Final = (80, 443)
 _STRONG: Final = re.compile(r'"[!#-~]{0,200}"')
 _SILENCES: Final = 5
-"""The fewest consecutive tries without an answer that open the circuit breaker."""
+"""The circuit breaker opens after at least this many consecutive tries without an answer."""
 _FIRST_TRIAL_SHARE: Final = 0.1
-"""The first pause of a host that has sent photos, as a fraction of ``rest_s``."""
+"""A host that has sent photos is first paused for this fraction of ``rest_s``."""
 _LONGEST: Final = 30
-"""The longest pause of requests to a host, as a multiple of the first pause."""
+"""The longest pause is this many times ``rest_s``."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ def strong_etag(etag: str | None) -> str | None:
 
 
 def download_error(url: str, problem: str) -> ImageError:
-    """The error of a download. ``problem`` follows "but" in the message."""
+    """The error of a failed download: ``Expected a photo at URL, but PROBLEM``."""
     return ImageError(f"Expected a photo at {url[:300]}, but {problem}.", ImageFault.DOWNLOAD)
 
 
 class Gzip:
-    """Unpacks gzip as a stream, also with several members (RFC 1952, 2.2). Raises zlib.error."""
+    """Decompresses a gzip stream of one or more members (RFC 1952, 2.2). Raises zlib.error."""
 
     CODINGS: Final = frozenset({"gzip", "x-gzip"})
 
@@ -76,8 +76,8 @@ class Gzip:
         self._member = zlib.decompressobj(_GZIP_ONLY)
 
     def unpack(self, packed: bytes) -> Iterator[bytes]:
-        """Unpack the next bytes of the body in small pieces, because a few bytes may expand to any size."""
-        for start in range(0, len(packed), _PACKED):  # each call of zlib copies the remaining bytes
+        """Decompress the next bytes in small pieces, because a few bytes may expand to any size."""
+        for start in range(0, len(packed), _PACKED):  # zlib copies the unread input at each call
             rest = packed[start : start + _PACKED]
             while rest:
                 if self._member.eof:
@@ -87,12 +87,12 @@ class Gzip:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the body ended with a complete member."""
+        """Whether the gzip stream is complete."""
         return self._member.eof
 
 
 class MemoryBudget:
-    """Limits the bytes of photos that wait for :meth:`Photos.take`. Used within the event loop."""
+    """Limits the bytes of photos that wait for :meth:`Photos.take`. Not thread-safe."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -107,7 +107,7 @@ class MemoryBudget:
         return self._held < self._size
 
     async def room(self, fetch: "Fetch | None" = None) -> None:
-        """Wait for memory: for one more photo to start, or for the large photo ``fetch`` to continue."""
+        """Wait for memory to start a photo, or to continue the large photo ``fetch``."""
         while not (self.free or (fetch and self._may_exceed(fetch))):
             self._freed.clear()
             await self._freed.wait()
@@ -122,7 +122,7 @@ class MemoryBudget:
         self._held += size
 
     def end(self, fetch: "Fetch", *, ready: bool) -> None:
-        """Record the end of a try. The bytes of a ``ready`` photo stay in the budget until :meth:`release`."""
+        """Free the bytes of a try. If ``ready``, :meth:`release` frees them later."""
         if ready:
             self._ready += fetch.size
         else:
@@ -156,9 +156,9 @@ class Fetch:
     size: int = 0  # received bytes of this try
     downloaded: int = 0  # received bytes of all tries
     tries: int = 0  # failed tries
-    silences: int = 0  # tries with a long silence of the host
+    silences: int = 0  # long tries without an answer
     redirects: int = 0
-    put_off_s: float = 0.0  # seconds of ``Retry-After``, in total
+    put_off_s: float = 0.0  # total seconds of ``Retry-After``
     _chunks: list[bytes] = field(default_factory=list)
     _blame: int = 0
     _silent_at: float | None = None
@@ -179,12 +179,12 @@ class Fetch:
 
     @property
     def is_first_host(self) -> bool:
-        """Whether the target is the host of the photo's URL. http and https may differ."""
+        """Whether the target has the host of the photo's URL. A change from http to https is allowed."""
         home, now = self._home, self.target
         return home.host == now.host and (home.port == now.port or (home.port, now.port) == _HTTP_TO_HTTPS)
 
     async def add(self, chunk: bytes) -> None:
-        """Add bytes. A large photo may wait for memory; this wait is not part of ``seconds``. Raises ImageError."""
+        """Add bytes. A large photo may wait for memory, which pauses its time limit. Raises ImageError."""
         self._chunks.append(chunk)
         self.size += len(chunk)
         self.downloaded += len(chunk)
@@ -215,13 +215,13 @@ class Fetch:
 
     @property
     def is_to_blame(self) -> bool:
-        """Whether the photo itself causes the failures, because its host answers requests for other photos."""
+        """Whether only this photo fails, while its host answers other requests."""
         return self._blame >= _TO_BLAME
 
     def note_silence(self, began: float, ended: float, answered_at: float | None) -> None:
         """Record a try without an answer.
 
-        The photo is to blame after two such tries, or after one long try during which the host answered other requests.
+        If the host answers other requests, the photo is to blame after two tries or one long try.
         """
         long = ended - began >= self.limits.slow_s
         self.silences += long
@@ -232,16 +232,16 @@ class Fetch:
 
 
 class Host:
-    """Limits the downloads from a host, with a circuit breaker. Times are of the event loop's clock, in seconds.
+    """Limits the downloads from a host, with a circuit breaker. Uses the event loop's clock, in seconds.
 
     After a while without a successful try, requests to the host are paused. After the pause, a single photo is tried.
-    Until this try succeeds, other photos of the host fail at once, or wait up to ``patience_s`` if the host has sent
-    photos before.
+    Until this try succeeds, other photos of the host fail at once. If the host has sent photos before, they wait up to
+    ``patience_s``.
     """
 
     def __init__(self, place: str, limits: DownloadLimits, per_host: int) -> None:
         self.per_host = per_host
-        self.answered_at: float | None = None  # time of the last useful answer
+        self.answered_at: float | None = None  # time of the last answer without a temporary fault
         self._place = place
         self._limits = limits
         self._waiting: deque[asyncio.Future[str | None]] = deque()
@@ -258,7 +258,7 @@ class Host:
 
     @asynccontextmanager
     async def turn(self, url: str, *, first: bool) -> AsyncIterator[bool]:
-        """Wait for a download slot, ahead of other photos if ``first``. Yields whether the host has other downloads.
+        """Wait for a download slot. ``first``: skip the queue. Yields True if the host has other downloads.
 
         Raises ImageError.
         """
@@ -292,7 +292,7 @@ class Host:
         return self._running < (1 if self._rests else self.per_host) and now >= self._not_before
 
     def may_ask(self, now: float) -> bool:
-        """Whether a slot is still valid: requests to its host are not paused."""
+        """Whether a photo with a slot may send its request now."""
         return now >= self._not_before and (not self._rests or self._running == 1)
 
     @property
@@ -321,7 +321,7 @@ class Host:
         return self.answered_at is not None and now - self.answered_at < self._limits.patience_s
 
     def note_answer(self, now: float) -> None:
-        """Record a useful answer."""
+        """Record an answer without a temporary fault."""
         self._troubles = self._rests = 0
         self._rests_until = 0.0
         self.answered_at = now
@@ -336,12 +336,12 @@ class Host:
         self._troubles += 1
         self._silent = self._silent and failure.silent
         if began < self._rested_at:
-            return  # this try began before the pause
+            return  # a try from before the pause does not extend it
         if failure.lasting or self._rests or self._must_rest(now):
             self._rest(failure.why, now)
 
     def _must_rest(self, now: float) -> bool:
-        """Whether to pause requests to the host: after silence for ``silent_s``, or after errors for ``total_s``.
+        """Whether the host has been silent for ``silent_s``, or has failed for ``total_s``.
 
         If the host has sent photos, ``_SILENCES`` tries without an answer are enough.
         """

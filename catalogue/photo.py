@@ -1,4 +1,4 @@
-"""A row's photo: the meaning of its cell, the result of reading it, and the limits of downloads."""
+"""A row's photo: where it is, and the result of reading it."""
 
 import binascii
 import logging
@@ -42,7 +42,7 @@ FAULTS: Final = {
 }
 
 _NOT_PHOTO_ERRORS: Final = (HangtagError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit)
-"""Errors of this machine, signals to end the process, and cancelled tasks. Not faults of a photo."""
+"""Errors that a photo does not cause."""
 _LINES: Final = 60
 """The largest number of logged lines of a traceback. More lines could fill a disk."""
 _UNPAIRED: Final = re.compile(r"[\ud800-\udfff]")
@@ -59,11 +59,11 @@ ReadPhoto = Callable[[], bytes]
 
 @dataclass(frozen=True)
 class PhotoRequest:
-    """A row's photo: the row's chunk, the row's position in the chunk, and the cell (path, URL, data URI, or None)."""
+    """A row's photo to read."""
 
     chunk: int
-    row: int
-    cell: str | None
+    row: int  # position in the chunk
+    cell: str | None  # a path, URL or data URI
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Photo:
         outcome: the bytes or an error. None if the host answers 304 (not modified) to ``etag``.
         url: the photo's URL. None if the photo was not downloaded.
         etag: the host's strong ETag of these bytes, or None.
-        seconds: time of the download, without waiting. 0 if the time is recorded in another row with this photo.
+        seconds: download time, without waiting. 0 for further rows with the same photo.
         downloaded: number of bytes downloaded for this row.
     """
 
@@ -88,23 +88,23 @@ class Photo:
 
 @dataclass(frozen=True)
 class DownloadLimits:
-    """Limits of the downloads in one process. Jobs may set the first three."""
+    """Limits of the downloads in one process. Jobs may set ``per_host``, ``per_bucket`` and ``total_s``."""
 
     per_host: int = 8  # parallel downloads from one host
     per_bucket: int = 32  # parallel downloads from one S3 bucket
-    total_s: float = 60.0  # seconds for one photo, with tries and pauses, without waiting for a slot
-    at_once: int = 64  # parallel downloads, not counting very slow downloads
+    total_s: float = 60.0  # seconds for all tries of a photo and the pauses between them
+    at_once: int = 64  # parallel downloads; very slow downloads do not count
     tries: int = 4  # tries of one photo
-    room: int = 64 * 1024 * 1024  # bytes of finished photos above which no download starts
+    room: int = 64 * 1024 * 1024  # no download starts above this many unread bytes
     max_bytes: int = MAX_BYTES  # bytes of one photo
-    connect_s: float = 5.0  # seconds for the connection, and as many for the name look-up
+    connect_s: float = 5.0  # seconds each for the name look-up and the connection
     idle_s: float = 10.0  # seconds without a byte
     pause_s: float = 0.5  # seconds before the second try; doubles with each try, with jitter
-    slow_s: float = 1.0  # seconds after which ``at_once`` ignores a very slow download
+    slow_s: float = 1.0  # seconds until ``at_once`` no longer counts a very slow download
     silent_s: float = 4.0  # seconds of silence that open a host's circuit breaker
     rest_s: float = 10.0  # seconds of the first pause of requests to a host; doubles with each failed try
     patience_s: float = 180.0  # seconds of silence after which a host that has sent photos counts as dead
-    longest_after_s: float = 120.0  # seconds that ``Retry-After`` may delay a host, or one photo in total
+    longest_after_s: float = 120.0  # maximum delay by ``Retry-After``, in seconds
     names_s: int = 30  # seconds that addresses are cached
 
 
@@ -116,7 +116,7 @@ def fault_words(errors: Iterable[ImageError]) -> str:
 
 @contextmanager
 def as_image_error(fault: ImageFault, place: str) -> Iterator[None]:
-    """Log an unexpected exception in the block, and raise an ImageError of the photo.
+    """Log unexpected exceptions, and raise ImageError instead.
 
     Plugins in Rust raise ``BaseException`` in a panic.
     """
@@ -155,7 +155,7 @@ class PhotoLocator:
         self._within = self._root.resolve() if confined else None
 
     def place(self, cell: str | None) -> ReadPhoto | Target:
-        """The location of a cell's photo. Raises ImageError."""
+        """The URL of a cell's photo, or a function that reads the photo locally. Raises ImageError."""
         if not cell or cell.isspace():
             msg = "Expected the path or the URL of a photo, found an empty cell."
             raise ImageError(msg, ImageFault.EMPTY_CELL)
@@ -171,7 +171,7 @@ class PhotoLocator:
         if scheme is None and self._base is None:
             return partial(self._read, cell)
         if scheme is None or scheme in _REMOTE:
-            if scheme and cell.lstrip().startswith("//"):  # a URL without a scheme gets the root's scheme
+            if scheme and cell.lstrip().startswith("//"):  # ``//host`` takes the scheme of the root
                 cell = f"{'http' if (self._base or '').startswith('http:') else scheme}:{cell.lstrip()}"
             return parse_url(cell if scheme else join_url(self._base or "", next(iter(split_paths(cell)), cell)))
         if scheme == "data":
@@ -203,12 +203,12 @@ class PhotoLocator:
             raise
 
     def name(self, cell: str) -> str:
-        """The photo's name on the disk: its path, or another spelling of the path."""
+        """The spelling of a path for which a file exists."""
         names = list(other_spellings(cell))
         return cell if not names or self._is_there(cell) else next(filter(self._is_there, names), cell)
 
     def hint(self, cell: str) -> str:
-        """Advice for an unusual path at which no file exists. Empty for other paths."""
+        """Advice for a missing file with an unusual path, or an empty text."""
         path = self._path(cell)
         host = _HOST.match(cell)
         is_odd = _WINDOWS_PATH.match(cell) or host or path.suffix.lower() not in IMAGE_SUFFIXES
@@ -252,7 +252,7 @@ def decode_data_uri(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
     elif not comma:
         raise _malformed(uri, "a comma before the data")
     is_base64 = head.lower().endswith(";base64")
-    least = len(body) - 2 * body.count("%")  # a lower bound, checked before any bytes are copied
+    least = len(body) - 2 * body.count("%")  # minimum size, checked before decoding
     if is_base64:
         least -= sum(map(body.count, _BLANKS.decode()))
     _check_bytes(least // 4 * 3 - 2 if is_base64 else least, max_bytes)

@@ -1,4 +1,4 @@
-"""Reads photos: from disk on demand, and over networks ahead of time, in a thread."""
+"""Reads photos from disk, and downloads photos ahead of time in a thread."""
 
 import time
 from collections import deque
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from catalogue.downloads import Download, Downloads
 
 _BACKLOG: Final = 512
-"""With this many unread photos on disk, no more URLs are requested."""
+"""No URLs are requested while this many photos on disk are unread."""
 _WAIT_S: Final = 1.0
 
 
@@ -27,11 +27,11 @@ def open_photos(
     headers: Sequence[str] = (),
     confined: bool = False,
 ) -> "Photos":
-    """Open the photos of a catalogue. A thread starts at the first URL. Before that, the process may fork.
+    """Open the photos of a catalogue. The first URL starts a thread: do not fork later.
 
     Args:
-        root: the start of relative paths, a folder or a URL.
-        allow_hosts: ``HOST:PORT`` of hosts with private addresses.
+        root: base of relative paths, a folder or a URL.
+        allow_hosts: hosts that may have private addresses, each ``HOST:PORT``.
         limits: limits of downloads.
         lookup: looks host names up.
         headers: headers for all hosts, each ``NAME: VALUE``.
@@ -67,7 +67,7 @@ class Photos:
     def request(self, photos: Sequence[PhotoRequest], etags: Mapping[str, str]) -> None:
         """Request photos, in order of preference.
 
-        ``etags``: URL → ETag of known bytes, which a host need not send again.
+        ``etags``: URL → ETag for a conditional request.
         """
         new: list[Download] = []
         for request in photos:
@@ -113,7 +113,7 @@ class Photos:
             arrival = self._downloads.take(deadline - time.monotonic()) if self._downloads and self._rows else None
             if arrival is None:
                 return None
-            took = (arrival.seconds, arrival.downloaded)  # recorded in the first row with the photo
+            took = (arrival.seconds, arrival.downloaded)  # further rows with the photo get 0
             for row in self._rows.pop(arrival.download, ()):
                 self._arrived.append(Photo(row, arrival.outcome, arrival.download[0].text, arrival.etag, *took))
                 took = (0.0, 0)
@@ -130,7 +130,7 @@ class Photos:
             return Photo(request, error)
 
     def forget(self, chunk: int) -> None:
-        """Drop all photos of a chunk. :meth:`take` no longer returns them."""
+        """Drop all photos of a chunk."""
         self._local = deque(entry for entry in self._local if entry[0].chunk != chunk)
         self._arrived = deque(photo for photo in self._arrived if photo.request.chunk != chunk)
         left = {download: [row for row in rows if row.chunk != chunk] for download, rows in self._rows.items()}

@@ -24,7 +24,7 @@ from models.text import label_text, number_of
 BATCH_ROWS: Final = 4096
 BATCH_CHARACTERS: Final = 8 * 1024 * 1024
 JSON_FIELD: Final = {b"hangtag": b"json"}
-"""Metadata of a field whose nested or mixed cells became JSON text."""
+"""Arrow metadata that marks a column of JSON text."""
 
 MAX_CELL_BYTES: Final = 64 * 1024 * 1024
 MAX_DEPTH: Final = 100
@@ -34,11 +34,11 @@ PARQUET_BUFFER: Final = 1024 * 1024
 MAX_BATCH_BYTES: Final = 256 * 1024 * 1024
 """The largest batch of Parquet rows in bytes, after repeated values are expanded."""
 MAX_PAGE_BYTES: Final = 128 * 1024 * 1024
-"""The largest expanded page of Parquet, in bytes."""
+"""Maximum bytes of an uncompressed Parquet page."""
 UNPACKED_A_BYTE: Final = 4
 """A larger page is accepted if it expands by at most this factor."""
 CLASS_NAMES: Final = b"class_names"
-"""Key of a field's metadata: the names of numbered classes, in JSON."""
+"""Metadata key for a column's class names, in JSON."""
 _OF_VIEWS: Final = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 _DICTIONARY_PAGE: Final = 2
 _PREFIXES: Final = 7
@@ -50,9 +50,9 @@ FREE_VALUES: Final = 10_000_000
 VALUES_A_BYTE: Final = 100
 FREE_BYTES: Final = 1024 * 1024 * 1024
 BYTES_A_BYTE: Final = 1000
-"""Limits of an expanded Parquet file: ``FREE_VALUES`` and ``FREE_BYTES``.
+"""Limits of an expanded Parquet file.
 
-For large files, ``VALUES_A_BYTE`` and ``BYTES_A_BYTE`` times the file's size.
+Large files may have more: ``VALUES_A_BYTE`` values and ``BYTES_A_BYTE`` bytes per byte of the file.
 """
 _INT64: Final = range(-(2**63), 2**63)
 _LIST: Final = pa.schema([("image", pa.string())])
@@ -67,8 +67,8 @@ class Reader:
     """The columns of a catalogue, and its rows as batches. Reading starts with the first batch.
 
     Attributes:
-        left_out: extension → number of skipped files with this extension. Complete after reading.
-        holds: a plural noun for the rows, for messages.
+        left_out: extension → number of skipped files with this extension. Incomplete until all batches are read.
+        holds: what messages call the rows, such as ``image files``.
         remarks: remarks on the file, shown to people.
         delimiter: separator of a CSV.
     """
@@ -88,7 +88,7 @@ def read_folder(path: Path) -> Reader:
 
 
 def _walk(root: Path, left_out: Counter[str]) -> Iterator[str]:
-    before = len(str(root / "_")) - 1  # length of the root in each path
+    before = len(str(root / "_")) - 1  # length of the root and its slash
     for file in walk_files(root):
         if file.suffix.lower() not in IMAGE_SUFFIXES:
             left_out[file.suffix.lower()] += 1
@@ -152,7 +152,7 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
 def _clean_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
     tidy = list(map(label_text, names))
     changed = [repr(new[:100]) for name, new in zip(names, tidy, strict=True) if new != name]
-    words = f"These column names are read without blanks at their ends and in Unicode's NFC: {', '.join(changed[:10])}."
+    words = f"These column names are stripped and normalized to NFC: {', '.join(changed[:10])}."
     return tidy, [words] if changed else []
 
 
@@ -175,7 +175,7 @@ def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) 
         for cells in rows:
             width = width or _named_width(cells, remarks)
             if not cells:
-                blank += width == 1  # an empty line is an empty cell in Excel, unless only empty lines follow
+                blank += width == 1  # with one column, an empty line is an empty cell
                 continue
             if len(cells) > width and not any(map(str.strip, cells[width:])):
                 del cells[width:]
@@ -195,10 +195,7 @@ def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) 
 
 
 def _named_width(header: Sequence[str], remarks: list[str]) -> int:
-    """The number of columns to read.
-
-    Two or more unnamed columns at the end are dropped; a single unnamed column is read.
-    """
+    """The number of columns to read. Two or more unnamed columns at the end are dropped."""
     named = max((number for number, name in enumerate(header, start=1) if name.strip()), default=0)
     unnamed = len(header) - named
     if unnamed <= 1:
@@ -229,8 +226,7 @@ def _batches(sized: Iterable[tuple[_Row, int]]) -> Iterator[list[_Row]]:
 def read_jsonl(file: TextFile | Path) -> Reader:
     """A JSON object per line.
 
-    Nested cells and columns of several types become JSON text. The file is read twice: first for the columns, then for
-    the rows. Raises InputError.
+    Nested cells and columns of several types become JSON text. Reads the file twice. Raises InputError.
     """
     text, kinds = _text(file), dict[str, str]()
     for record, _ in _objects(text):
@@ -351,7 +347,7 @@ def _parquet(path: Path, dictionaries: list[str] | None = None) -> pq.ParquetFil
 
 
 def _filterable(field: pa.Field, classes: dict[str, str]) -> pa.Field:
-    """The field with a type that Arrow can filter. The metadata of a field of class numbers contain the class names."""
+    """Replace view types, which Arrow cannot filter. Add the class names of a column as metadata."""
     kind = field.type
     top = pa.types.is_dictionary(kind) and not pa.types.is_nested(kind.value_type)
     field = field.with_type(kind if top else _without_views(kind))
@@ -389,8 +385,8 @@ class _Column:
 
     Attributes:
         page: size of the largest page; no text is longer.
-        repeats: whether a few bytes can repeat a long text.
-        has_prefixes: whether texts share a prefix with the previous text (DELTA_BYTE_ARRAY).
+        repeats: whether repeated texts are stored once.
+        has_prefixes: whether shared prefixes are stored once (DELTA_BYTE_ARRAY).
     """
 
     path: str
@@ -401,11 +397,11 @@ class _Column:
 
 
 def _measured_columns(path: Path, metadata: pq.FileMetaData, name: str) -> list[_Column]:
-    """Measure the columns by their pages, because the footer may be wrong."""
+    """Read the sizes from the page headers, because the footer may be wrong."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     columns = [[group.column(number) for group in groups] for number in range(metadata.num_columns)]
     size, most = sum(max(0, chunk.total_compressed_size) for chunk in chain(*columns)), path.stat().st_size
-    if size > most:  # overlapping chunks would be read many times
+    if size > most:  # column chunks overlap
         msg = f"{size:,} bytes of columns in a file of {most:,} bytes"
         raise pa.ArrowInvalid(msg)
     with path.open("rb") as file:
@@ -422,7 +418,7 @@ def _measured(path: str, pages: Iterator[dict[int, Any]]) -> _Column:
         size += page[2]
         largest = max(largest, page[2])
         has_dictionary |= page[1] == _DICTIONARY_PAGE
-        of_data = ((page.get(5), 2), (page.get(8), 4))  # the encoding's field, in page headers of version 1 and 2
+        of_data = ((page.get(5), 2), (page.get(8), 4))  # the encoding in page headers of version 1 and 2
         has_prefixes |= any(isinstance(head, dict) and head.get(field) == _PREFIXES for head, field in of_data)
     return _Column(path, size, largest, has_dictionary or has_prefixes, has_prefixes)
 
@@ -443,20 +439,20 @@ def _pages(file: BinaryIO, chunks: Iterable[pq.ColumnChunkMetaData], name: str) 
 
 
 def _page_header(file: BinaryIO) -> tuple[dict[int, Any], int]:
-    """Field → value of a page header (parquet.thrift: 1 type, 2 unpacked bytes, 3 packed bytes), and its length."""
+    """The fields of a page header (PageHeader in parquet.thrift), and the header's length."""
     head = file.read(_USUAL_HEADER)
     try:
         page, length = _thrift_struct(head, 0)
     except IndexError:
         page, length = _thrift_struct(head + file.read(_LONGEST_HEADER), 0)
     if not all(isinstance(page.get(number), int) and page[number] >= 0 for number in (1, 2, 3)):
-        msg = "a page without type and sizes"
+        msg = "a page without a type or a size"
         raise pa.ArrowInvalid(msg)
     return page, length
 
 
 def _thrift_struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
-    """The numbers and structs in a struct of Thrift's compact protocol, and the end of the struct."""
+    """Parse a struct of Thrift's compact protocol. Returns its fields and its end."""
     values: dict[int, Any] = {}
     field_id = 0
     while head := data[at]:
@@ -502,8 +498,8 @@ def _check_expansion(columns: Sequence[_Column], values: int, file_bytes: int, n
     size = sum(column.size for column in columns)
     if values > max(FREE_VALUES, VALUES_A_BYTE * file_bytes) or size > max(FREE_BYTES, BYTES_A_BYTE * file_bytes):
         msg = (
-            f"Expected a catalogue in {name}, but its {file_bytes:,} bytes expand to {values:,} cells in a "
-            f"column and {size:,} bytes; save the file with fewer repeated values."
+            f"Expected a catalogue in {name}, but its {file_bytes:,} bytes expand to {values:,} cells in one "
+            f"column, and to {size:,} bytes; save the file with fewer repeated values."
         )
         raise InputError(msg)
 
@@ -529,7 +525,7 @@ def _row_batches(file: pq.ParquetFile, schema: pa.Schema, rows: int, name: str) 
     except (pa.ArrowException, OSError) as error:
         msg = f"Expected to read the Parquet file {name}, got {error}; save it again."
         raise InputError(msg) from error
-    if left:  # Arrow stops at the end of a damaged column
+    if left:  # Arrow reads a damaged column without an error
         rows_told = f"{file.metadata.num_rows:,} rows in the Parquet file {name}"
         msg = f"Expected {rows_told}, but {left:,} are missing; save the file again."
         raise InputError(msg)

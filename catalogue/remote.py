@@ -40,8 +40,7 @@ _OK: Final = 200
 class UnnamedFile:
     """A temporary file without a name.
 
-    Its disk space is freed at the end of the process at the latest. ``path`` works only in this process (Linux's
-    ``/proc/self/fd``).
+    Its disk space is freed at the end of the process at the latest. ``path`` works only in this process.
     """
 
     def __init__(self) -> None:
@@ -57,7 +56,8 @@ class UnnamedFile:
 def fetch_catalogue(url: str, allow_hosts: Sequence[str] = (), within_s: float | None = None) -> UnnamedFile:
     """Download the file at an ``s3://`` or ``http(s)://`` URL. The URL may contain user and password.
 
-    ``allow_hosts``: ``HOST:PORT`` of hosts with private addresses. ``within_s``: seconds for a download over HTTP.
+    ``allow_hosts``: hosts that may have private addresses, each ``HOST:PORT``. ``within_s``: seconds for a download
+    over HTTP.
 
     Raises InputError, JobError, MissingExtraError.
     """
@@ -85,9 +85,9 @@ def _fetch_object(url: str, file: Path) -> None:
 
 
 def bucket_images(url: str, left_out: Counter[str]) -> Iterator[str]:
-    """Keys with an image extension, relative to an ``s3://`` URL, sorted by their UTF-8 bytes.
+    """The images under an ``s3://`` URL: relative keys, sorted by their UTF-8 bytes.
 
-    Hidden files and folders are left out. ``left_out`` counts the extensions of other files. Raises JobError,
+    Hidden files and folders are left out. ``left_out`` counts other files by extension. Raises JobError,
     MissingExtraError.
     """
     for key in _bucket(url).walk():
@@ -117,7 +117,7 @@ class WebLimits:
         max_bytes: size of the file.
         pauses_s: the pauses before further tries after a temporary fault.
         answer_s: seconds for the headers of the answer.
-        least_bytes: the fewest bytes that must arrive in each minute.
+        least_bytes: minimum bytes per minute.
         total_s: seconds for one try.
         all_s: seconds for all tries and the pauses between them.
     """
@@ -194,7 +194,7 @@ async def _try_once(session: ClientSession, download: _Download) -> None:
     for _ in range(MAX_REDIRECTS + 1):
         try:
             download.addresses.check_ip_host(parse_url(safe_url(str(url))))  # the resolver checks host names
-            async with asyncio.timeout(download.limits.answer_s):  # a host may send its headers byte by byte
+            async with asyncio.timeout(download.limits.answer_s):  # limits headers that arrive byte by byte
                 response = await session.get(url, allow_redirects=False)
             async with response as answer:
                 if answer.status not in _MOVED:
@@ -241,7 +241,7 @@ def _check_answer(answer: ClientResponse, download: _Download) -> None:
             "the plain file."
         )
         raise InputError(msg)
-    # pyarrow detects an incomplete Parquet file
+    # for Parquet, pyarrow detects an incomplete file
     if not (_says_its_end(answer) or suffix_of(download.url) == ".parquet"):
         msg = (
             f"{download.expected}, but the host does not send its length, so an incomplete file would look "

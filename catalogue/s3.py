@@ -30,7 +30,7 @@ _PASSING: Final = frozenset({"SlowDown", "RequestTimeout", "RequestTimeTooSkewed
 _BAD_CREDENTIALS: Final = frozenset(
     {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
 )
-"""S3's error codes for wrong credentials. A missing permission has other codes."""
+"""S3's error codes for wrong credentials."""
 _SERVER_FAULT: Final = 500
 _PASSING_FAULTS: Final = (
     NoConnection,
@@ -87,7 +87,7 @@ class S3Client:
         return Received(fetch.whole(), strong_etag(answer.get("ETag")))
 
     async def _finds_other_buckets(self) -> bool:
-        """Whether the settings are valid for another bucket name. Sends no request."""
+        """Whether the settings work with a valid bucket name. Sends no request."""
         try:
             await self._client.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "photo"})
         except BotoCoreError:
@@ -100,7 +100,7 @@ class S3Client:
             read_timeout=self._limits.idle_s,
             max_pool_connections=self._limits.per_bucket,
             retries={"total_max_attempts": 1},  # the caller tries again
-            response_checksum_validation="when_required",  # the stored checksum may cover a part of the object
+            response_checksum_validation="when_required",  # the checksum may not cover the whole object
         )
         try:
             client = await self._open.enter_async_context(AioSession().create_client("s3", config=config))

@@ -1,4 +1,4 @@
-"""Text files of catalogues: encodings, lines, and positions of invalid bytes."""
+"""Reads text files of catalogues in their encodings."""
 
 import codecs
 import re
@@ -20,26 +20,26 @@ _MARKS: Final = (
 )
 """Byte order mark, the encoding with the mark, and the encoding without the mark."""
 _NO_FILES: Final = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"})
-"""Python codecs that are not encodings of files."""
+"""Python codecs that text files do not use."""
 LIKELY_ENCODINGS: Final = (
     "cp1252", "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1250", "cp1253", "cp1251", "koi8_r", "cp1254",
     "cp1255", "cp1256", "iso8859_2", "mac_roman", "cp850",
 )  # fmt: skip
 """Encodings of spreadsheets and shops, likeliest first."""
 _WESTERN: Final = frozenset("äöüßÄÖÜéèêëàâçîïôûùÉÈÀÇñáíóúåøæÅØÆ°®™©€£½¼¾²×«»–—‘’“”…•·")
-"""Frequent characters of Western European texts. Other encodings, read as cp1252, seldom contain them."""
+"""Frequent characters of Western European texts. Text in another encoding, decoded as cp1252, seldom contains them."""
 _WESTERN_SHARE: Final = 0.95
 _LONGEST_RUN: Final = 1.5
-"""The longest average run of letters outside ASCII in a Western European text. Other scripts have longer runs."""
+"""Western European texts have at most this many non-ASCII letters in a row, on average."""
 _SAMPLE_BYTES: Final = 4 * 1024 * 1024
 _JUDGED_BYTES: Final = 32 * 1024
 _BLOCK_BYTES: Final = 1024 * 1024
 _MANY_NULS: Final = 0.2
 _SAME_MESS: Final = 0.05
 _SAME_SENSE: Final = 0.1
-"""Smaller differences between scores of charset-normalizer are noise in short texts."""
+"""Scores of charset-normalizer that differ by less count as equal."""
 _MAX_LINE: Final = 64 * 1024 * 1024
-_UTF8: Final = "utf-8-sig"  # reads files with and without a mark
+_UTF8: Final = "utf-8-sig"  # with or without a byte order mark
 _HEAD_BYTES: Final = 4096
 _ZIP: Final = b"PK\x03\x04"
 _NEED_MARKS: Final = ("utf-16", "utf-32")
@@ -63,7 +63,7 @@ class TextFile:
 
     Attributes:
         name: name of the file in messages.
-        option: whether the command has ``--encoding``.
+        option: whether messages advise ``--encoding``.
     """
 
     path: Path
@@ -72,7 +72,7 @@ class TextFile:
     option: bool = False
 
     def lines(self, newline: str | None = None) -> Iterator[str]:
-        r"""The file's lines, each with its line end: ``\n``, or ``\r`` for old Macs. Raises InputError."""
+        r"""The file's lines, each with its line end (``\n`` or ``\r``). Raises InputError."""
         try:
             with self.opened(self._line_end() if newline is None else newline) as file:
                 while line := file.readline(_MAX_LINE):
@@ -87,7 +87,7 @@ class TextFile:
             what = "it ends inside a character" if bad.value is None else f"got byte 0x{bad.value:02x}"
             problem = f"{what} in line {bad.line:,}"
             name, text = _likely_encoding(self.path, bad.offset) or (None, "")
-            hint = f"it looks like {name}, which reads {text!r} there" if name else "no other encoding fits"
+            hint = f"it looks like {name}, which decodes the line as {text!r}" if name else "no other encoding fits"
             raise self.refusal(problem, hint, name) from error
 
     def _line_end(self) -> str:
@@ -107,7 +107,7 @@ class TextFile:
 
 
 def text_file(path: Path, name: str | None = None, encoding: str | None = None, *, option: bool = False) -> TextFile:
-    """A text file in UTF-8, in UTF-16 or UTF-32 with a byte order mark, or in ``encoding``. Raises InputError."""
+    """Open a text file. Default encoding: from the byte order mark, otherwise UTF-8. Raises InputError."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     called, marked = name or str(path), next((names for mark, *names in _MARKS if head.startswith(mark)), None)
@@ -135,7 +135,7 @@ def text_file(path: Path, name: str | None = None, encoding: str | None = None, 
 def check_encoding(name: str) -> str:
     """Python's name of an encoding. Raises InputError if Python does not know the encoding."""
     try:
-        "a".encode(name)  # refuses codecs that do not encode text, such as base64
+        "a".encode(name)  # raises LookupError for codecs of bytes, such as base64
         known = codecs.lookup(name).name
     except (LookupError, ValueError):  # an invalid name
         known = ""

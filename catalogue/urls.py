@@ -28,12 +28,12 @@ _NO_SCHEME: Final = r"//[^/\s.][^/\s]{0,300}[.:\]][^/\s]{0,300}/"
 _BASE64: Final = r"(?:/9j/|iVBORw0KGgo|UklGR|R0lGOD)[A-Za-z0-9+/=\s]{60}"
 """The beginning of a JPEG, PNG, WebP or GIF in base64."""
 URL_OR_DATA: Final = rf"^\s*(?:(?i:[a-z][a-z0-9+.-]*://|https?:\\|data:)|{_NO_SCHEME}|{_BASE64})"
-"""The beginning of cells that are not paths: URLs with or without a scheme (``//host/``), data URIs, base64."""
+"""Matches the beginning of a URL, a data URI or plain base64."""
 _NEXT_URL: Final = re.compile(r"[\s,;|](?:(?i:https?|s3):)?//[^/\s]")
 _NEXT_URL_OF_A_QUERY: Final = re.compile(r"\s(?:(?i:https?|s3):)?//[^/\s]")
 _NEXT_PATH: Final = re.compile(r"\.(?i:jpe?g|png|webp|gif|bmp|tiff?|avif)\s*[,;|\r\n]")
 _SEVERAL: Final = rf"{_NEXT_URL.pattern}|{_NEXT_PATH.pattern}|^\s*[\[{{\"]"
-"""The beginning of a second photo in the same cell, or of JSON."""
+"""Matches a cell with several photos or with JSON."""
 _BETWEEN: Final = " \t\r\n,;|"
 _PHOTO_FIELDS: Final = ("bytes", "url", "src", "path")
 """Fields of a record that may contain the photo, likeliest first."""
@@ -81,7 +81,7 @@ class Target:
 
     Attributes:
         text: the URL to send.
-        host: a name, an IPv4 address, or an IPv6 address without brackets. For S3, the bucket.
+        host: a host name, an IP address without brackets, or an S3 bucket.
         port: 0 for S3.
     """
 
@@ -114,14 +114,14 @@ def is_url(place: str) -> bool:
 
 
 def is_url_or_data(cell: str) -> bool:
-    """Whether a catalogue's cell is a URL or the photo itself, not a path on a disk."""
+    """Whether a cell is a URL, a data URI or base64, not a path."""
     return re.match(URL_OR_DATA, cell) is not None
 
 
 def cell_texts(
     column: pa.Array | pa.ChunkedArray, errors: Literal["backslashreplace", "surrogateescape"] = "backslashreplace"
 ) -> list[str | None]:
-    """The cells of an image column. Parquet cells may be any bytes. ``errors`` is as in ``bytes.decode``."""
+    """The cells of an image column. Cells that are not UTF-8 are decoded with ``errors``."""
     text = column.cast(pa.string())
     try:
         cells: list[str | None] = text.to_pylist()
@@ -137,8 +137,8 @@ def photo_cells(
 ) -> list[str | None]:
     """The first photo of each row, as a path, URL or data URI.
 
-    A cell that may be one path or several paths is not changed (see :func:`other_spellings`). ``suffix`` is added to
-    paths without an image extension.
+    Ambiguous cells stay unchanged: ``a.jpg, b.jpg`` may be one path. ``suffix`` is added to paths without an image
+    extension.
     """
     cells = _single_cells(column, errors)
     if _is_text(column.type) and pc.any(_maybe_several(column)).as_py():
@@ -218,15 +218,15 @@ def rows_with_several(column: pa.Array) -> int:
 def split_photos(cell: str) -> list[str]:
     """The first photo of a cell, and the rest.
 
-    Photos are a list in JSON, or separated by ``,``, ``;``, ``|`` or blanks.
+    The cell may be a JSON list. Otherwise, ``,``, ``;``, ``|`` or blanks separate the photos.
 
-    After a URL with a query, only blanks separate photos.
+    A URL with a query ends only at a blank.
     """
     if scheme_of(cell) == "data":
         return [cell]
     text = cell.strip()
     if text.startswith(("[", "{", '"')) and len(text) <= _LONGEST_LIST:
-        for as_json in (text, text.replace("'", '"')):  # Python writes lists with '
+        for as_json in (text, text.replace("'", '"')):  # a Python list has single quotes
             with suppress(ValueError, RecursionError):
                 value = json.loads(as_json)
                 return list(filter(None, _named(value))) or [cell if value else ""]
@@ -239,7 +239,7 @@ def split_photos(cell: str) -> list[str]:
 
 
 def split_paths(cell: str) -> list[str]:
-    """The first path of a cell, and the rest, which is empty without a separator (``,``, ``;`` or ``|``)."""
+    """The first path of a cell, and the rest. Empty if the cell has no separator (``,``, ``;`` or ``|``)."""
     text = cell.strip()
     path = _NEXT_PATH.search(text)
     rest = text[path.end() :].strip(_BETWEEN) if path else ""
@@ -266,9 +266,9 @@ def _with_suffix(cell: str, suffix: str) -> str:
 
 
 def other_spellings(path: str) -> Iterator[str]:
-    """Other spellings of a path without a file: without blanks, backslashes or the first slash; in NFC or NFD.
+    """Other spellings of a path, to try if no file exists there.
 
-    If the cell may contain several paths, the first path is tried, too.
+    They differ in blanks, slashes or Unicode form (NFC, NFD). The first of several paths is also tried.
     """
     plain = path.strip()
     names = [name for one in (plain, *split_paths(plain)[:1]) for name in (one, one.replace("\\", "/"))]
@@ -284,7 +284,7 @@ def checked_url(url: str) -> str:
     if not known.startswith(SCHEMES):
         msg = f"Expected a path, or an s3:// or http(s):// URL, got {safe_url(url)}."
         raise InputError(msg)
-    place = known.rstrip("/") + "/x" if known.startswith(S3_SCHEME) else safe_url(known)  # a bucket has no key
+    place = known.rstrip("/") + "/x" if known.startswith(S3_SCHEME) else safe_url(known)  # parse_url requires a key
     try:
         parse_url(place)
     except ImageError as error:
@@ -294,7 +294,7 @@ def checked_url(url: str) -> str:
 
 
 def checked_root(url: str) -> str:
-    """A URL as an image root, without a slash at its end. Raises InputError."""
+    """A URL as an image root, without a trailing slash. Raises InputError."""
     root = checked_url(url).rstrip("/")
     if root != safe_url(root):
         msg = f"Expected a URL without user, password, ? and # as --image-root, as in {safe_url(root)}."
@@ -303,7 +303,7 @@ def checked_root(url: str) -> str:
 
 
 def safe_url(url: str) -> str:
-    """A URL without secrets: without user, password, query (which may contain a signature) and fragment."""
+    """Remove user, password, query and fragment from a URL, because they may contain secrets."""
     if url.startswith(S3_SCHEME):
         bucket, slash, key = url.removeprefix(S3_SCHEME).partition("/")
         return f"{S3_SCHEME}{bucket.rpartition('@')[2]}{slash}{key}"
@@ -313,7 +313,7 @@ def safe_url(url: str) -> str:
 
 
 def readable(cell: str) -> str:
-    """A cell for people. URLs lose user, password, query and fragment, which may contain secrets."""
+    """A cell for people, without the parts of a URL that may contain secrets."""
     text = _slashed(cell.strip())
     if scheme_of(text) == "data":
         return cell
@@ -324,7 +324,7 @@ def readable(cell: str) -> str:
 
 
 def folder_of(url: str) -> str:
-    """The URL of a file's folder, without a slash at its end."""
+    """The URL of a file's folder, without a trailing slash."""
     return safe_url(url).rpartition("/")[0]
 
 
@@ -334,7 +334,7 @@ def suffix_of(url: str) -> str:
 
 
 def stem_of(url: str) -> str:
-    """The last part of a URL's path, without its extension; the host or bucket if the path is empty."""
+    """The last part of a URL's path, without its extension. If the path is empty, the host or bucket."""
     return _path(url).stem or safe_url(url).partition("://")[2].partition("/")[0]
 
 
@@ -344,10 +344,7 @@ def _path(url: str) -> PurePosixPath:
 
 
 def scheme_of(cell: str) -> str | None:
-    """A cell's scheme in lower case; None for a path.
-
-    The scheme of ``//host/`` is ``https``. The scheme of plain base64 is ``data``.
-    """
+    """A cell's scheme in lower case: ``https`` for ``//host/``, ``data`` for plain base64, None for a path."""
     if bare := _BARE.match(cell):
         return "https" if bare[1] else "data"
     if ":" not in cell:
@@ -414,7 +411,7 @@ def _quoted(path: str) -> str:
 
 
 def canonical_host(match: re.Match[str]) -> str | None:
-    """The host of an :data:`AUTHORITY` in lower case and ASCII, or None for an invalid host.
+    """The matched host in lower case and ASCII. None if it is invalid.
 
     Ambiguous numeric addresses (decimal, octal, hex, short forms) are invalid.
     """
@@ -434,7 +431,7 @@ def canonical_host(match: re.Match[str]) -> str | None:
 
 
 def allowed_place(text: str) -> str:
-    """The ``HOST:PORT`` of an ``--allow-host``, with the host in canonical form. Raises InputError."""
+    """Parse a value of ``--allow-host`` into a canonical ``HOST:PORT``. Raises InputError."""
     match = AUTHORITY.fullmatch(text)
     host = match and canonical_host(match)
     if not match or not host or not match[3] or not 0 < int(match[3]) <= _LAST_PORT:

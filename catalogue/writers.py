@@ -28,9 +28,9 @@ from models.errors import InputError
 
 OUTPUT_SUFFIXES: Final = (".parquet", ".csv", ".jsonl")
 _LONGEST_NAME: Final = 200
-"""The longest file name in bytes. File systems allow 255, but temporary names are longer."""
+"""Maximum bytes of a file name, so that the longer temporary name fits in 255."""
 UNWRITABLE: Final = (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError, RecursionError)
-"""Errors that Arrow, ``datetime`` or JSON raise for a cell that they cannot express."""
+"""Errors from Arrow, ``datetime`` or JSON for a cell that cannot be written."""
 Write = Callable[[pa.Table], None]
 _Try = Callable[[pa.Array], None]
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)/+(.*)")
@@ -38,7 +38,7 @@ _FORMULA_START: Final = re.compile(r"[\s\x00-\x1f\x7f\ufeff\u200b]*[=+\-@＝＋�
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str, allow_nan=False)
 _NUMBER: Final = re.compile(r"[+-][.,]?[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?")
 _TOP_K: Final = pa.list_(pa.struct([("label", pa.string()), ("confidence", pa.float32())]))
-"""The type of ``top_k``. float32 numbers are written with the fewest digits."""
+"""The type of ``top_k``. float32 keeps the written numbers short."""
 
 
 def check_output(output: Path, *, excel_safe: bool = False) -> None:
@@ -72,7 +72,7 @@ def check_output(output: Path, *, excel_safe: bool = False) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Try to write a nameless file, because a disk may be full although the permissions are right."""
+    """Create a temporary file, because the disk may be full."""
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
@@ -84,9 +84,9 @@ def _check_writable(folder: Path) -> None:
 
 
 def with_checked_cells(catalogue: Catalogue, suffix: str, group_column: str | None = None) -> Catalogue:
-    """The same catalogue, but reading a cell also checks the cell.
+    """The catalogue, with a check of each cell when it is read.
 
-    The image column is checked only if it also identifies products. Raises InputError.
+    Skips the image column unless it is ``group_column``. Raises InputError.
     """
     for field in catalogue.schema:
         if suffix != ".parquet" and holds_bytes(field.type):
@@ -107,7 +107,7 @@ def _check_filterable(source: str, field: pa.Field) -> None:
         pq.write_table(rows.filter(pa.array([True, False])).take(pa.array([0])), io.BytesIO())
     except UNWRITABLE as error:
         msg = (
-            f"Expected columns that Hangtag can read and write in {source}, but {field.name!r} has the type "
+            f"Expected columns with supported types in {source}, but {field.name!r} has the type "
             f"{field.type} ({str(error)[:200]}); save it as text, or remove the column."
         )
         raise InputError(msg) from error
@@ -119,7 +119,7 @@ def open_writer(
 ) -> Iterator[Write]:
     """Open a new file. Yields a function that writes the next rows.
 
-    In a CSV, no cell of ``escaped`` columns starts a formula. ``mark`` adds a byte order mark, by which spreadsheets
+    In a CSV, no cell of ``escaped`` columns starts a formula. ``mark`` adds a byte order mark, so that spreadsheets
     recognise UTF-8.
     """
     if suffix == ".parquet":
@@ -283,7 +283,7 @@ def _finite(value: Any) -> Any:  # noqa: ANN401 - any cell
 
 
 def csv_lines(records: Iterable[Sequence[object]], delimiter: str = ",") -> Iterator[str]:
-    """Records as CSV (RFC 4180), but each ends with a line feed, as Unix tools expect.
+    """Records as CSV (RFC 4180), with Unix line ends.
 
     Before Python 3.13, the csv module does not quote a lone carriage return.
     """
@@ -303,8 +303,8 @@ def csv_lines(records: Iterable[Sequence[object]], delimiter: str = ",") -> Iter
 def without_formula(cell: object) -> object:
     """The cell, with an apostrophe in front if it would start a formula.
 
-    A text starts a formula if it begins with ``=``, ``+``, ``-`` or ``@`` (also full-width, also after blanks), or with
-    a tab or a line break. Signed numbers such as ``-5`` or ``+3.2`` are not changed.
+    A formula starts with ``=``, ``+``, ``-`` or ``@``, also full-width or after blanks. A leading tab or line break
+    also counts. Signed numbers such as ``-5`` or ``+3.2`` are not changed.
     """
     if isinstance(cell, str) and _FORMULA_START.match(cell) and not _NUMBER.fullmatch(cell):
         return f"'{cell}"

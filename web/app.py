@@ -26,7 +26,7 @@ from web.state import State, make_state
 _STATIC: Final = Path(__file__).parent / "static"
 _AN_HOUR: Final = {"cache-control": "max-age=3600"}
 _OWN_PATH: Final = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
-r"""A path on this server. ``//host`` and ``/\host`` are excluded, because browsers would go to another host."""
+r"""A path on this server. Excludes ``//host`` and ``/\host``, which browsers open on another host."""
 _METRICS: Final = {"text/plain": {"schema": {"type": "string"}, "example": "hangtag_web_waiting_photos 3.0\n"}}
 _router = APIRouter(include_in_schema=False)
 _health = APIRouter(tags=["health"])
@@ -64,7 +64,7 @@ def create_app(settings: WebSettings) -> FastAPI:
 
 
 def create_server(settings: WebSettings) -> uvicorn.Server:
-    """A server, not started yet. Raises InputError if answers cannot be stored."""
+    """A server that is not running yet. Raises InputError if answers cannot be stored."""
     app = create_app(settings)
     app.state.hangtag.reviews.store.check()
     config = uvicorn.Config(app, http=Connection, log_level="warning", server_header=False, timeout_graceful_shutdown=3)
@@ -130,7 +130,7 @@ async def healthz() -> Health:
 async def readyz(state: State) -> Ready:
     """Readiness probe: the folder of jobs is readable, and a model is ready. The first request loads the model.
 
-    Without --model, the server is also ready if its registry has no model, or several models.
+    Without --model, the server is also ready if the registry does not have exactly one model.
     """
     await asyncio.to_thread(state.jobs.queued.names)
     pool = state.classifier

@@ -36,14 +36,14 @@ _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 ENCODINGS: Final = (*LIKELY_ENCODINGS, "utf-16-le", "utf-16-be")
-"""The encodings that a text catalogue may have instead of UTF-8."""
+"""Encodings to choose from if a text catalogue is not UTF-8."""
 
 
 class Places:
     """The paths on the server that people may use.
 
-    Without a token and ``--data``, people may use all paths that the server's user may read, because only this
-    machine can connect (``open``). Otherwise, people may use paths that are, with links resolved, under ``roots``.
+    Without a token and ``--data``, every path is allowed (``open``). Otherwise, only paths under ``roots`` are allowed,
+    after links are resolved.
     """
 
     def __init__(self, settings: WebSettings) -> None:
@@ -63,21 +63,21 @@ class Places:
         raise InputError(msg)
 
     def checked_model(self, model: str) -> str:
-        """A model that may be used: a name in the registry, the server's own model, or a :meth:`checked` path."""
+        """Return the model if people may use it. A path other than the server's model must be under ``roots``."""
         own = self.open or model == self._model or not Path(model).exists()
         return model if own else self.checked(model, "the model")
 
 
 class SlowCalls:
-    """Runs functions that wait for other hosts, each in its own thread, and only a few at a time."""
+    """Runs slow functions in threads, a few at a time."""
 
     def __init__(self) -> None:
         self._left = BoundedSemaphore(_AT_ONCE)
 
     async def call(self, function: Callable[_Given, _Result], /, *args: _Given.args, **named: _Given.kwargs) -> _Result:
-        """The function's result. Raises its errors, or Problem 429 while too many other calls run."""
+        """Call the function in a thread. Raises Problem 429 if too many calls run."""
         if not self._left.acquire(blocking=False):
-            raise Problem(429, "Several catalogues are being read; try again in some seconds.", {"retry-after": "5"})
+            raise Problem(429, "Several catalogues are being read; try again in a few seconds.", {"retry-after": "5"})
         future: Future[_Result] = Future()
 
         def run() -> None:
@@ -96,7 +96,7 @@ class SlowCalls:
 
 @contextmanager
 def uploaded(name: str, file: BinaryIO) -> Iterator[Path]:
-    """An uploaded file, in its own folder until the block ends. Errors contain the file's original name.
+    """Store an uploaded file in a temporary folder. Errors contain the file's original name.
 
     Raises:
         InputError: a catalogue cannot have this extension.
@@ -125,13 +125,12 @@ class Preview:
     """The first rows of a new job.
 
     Attributes:
-        image_column: the column with the photos. Empty if a person must choose it.
+        image_column: the column with the photos. Empty if it was not detected.
         image_root: where relative paths start.
         rows: cells as text. Long cells are shortened.
-        photos: the photos of these rows, as small ``data:`` URIs after :func:`drawn`. A missing photo has a reason
-            instead.
+        photos: the rows' photos or errors. :func:`drawn` replaces photos by small ``data:`` URIs.
         relative: whether some photos have relative paths.
-        refused: the choice that a person must make before rows can be read, or empty.
+        refused: why the rows cannot be read, such as an unknown image column. May be empty.
     """
 
     columns: tuple[str, ...] = ()
@@ -161,7 +160,7 @@ def preview(
     allow_hosts: Sequence[str] = (),
     image_suffix: str | None = None,
 ) -> Preview:
-    """Read the first rows and their photos in the same way as labelling.
+    """Read the first rows and their photos like a labelling job.
 
     Hosts in ``allow_hosts`` may have private addresses.
 
@@ -215,7 +214,7 @@ def _photos(root: str, cells: list[str | None], allow_hosts: Sequence[str]) -> t
 
 
 async def drawn(shown: Preview, draw: Callable[[bytes, int], Awaitable[bytes]]) -> Preview:
-    """The preview, with thumbnails as its photos, made by ``draw``."""
+    """The preview with thumbnails that ``draw`` makes."""
     return replace(shown, photos=tuple(await asyncio.gather(*(_small(photo, draw) for photo in shown.photos))))
 
 

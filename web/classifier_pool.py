@@ -1,8 +1,8 @@
-"""Labels photos of requests in processes, one per core. Waiting photos are batched.
+"""Labels the photos of requests in one process per core. Waiting photos are batched.
 
     photos = await state.classifier.classify([photo, …], top_k=5)
 
-Only the look-up of a model runs outside the event loop. A photo that kills its process is tried once more, alone in a
+Everything runs in the event loop, except model look-ups. A photo that kills its process is tried once more, alone in a
 batch. If that process also dies, the photo fails.
 """
 
@@ -46,7 +46,7 @@ class Limits:
 
     Attributes:
         photos: largest number of waiting photos, over all requests.
-        decode_s: seconds for decoding one photo.
+        decode_s: timeout for decoding a photo, in seconds.
         wait_s: seconds after which a request fails.
         look_s: seconds between two look-ups of the model's alias.
     """
@@ -73,9 +73,9 @@ class ClassifierPool:
         processes: number of labelling processes. Default: one per core.
 
     Attributes:
-        model: the current model; None before the first is loaded.
+        model: the current model. None until a model is loaded.
         trouble: why the newest model cannot be loaded. Meanwhile, the previous model answers.
-        absent: whether no model is set and the registry has no model or several models.
+        absent: whether neither the settings nor the registry choose a model.
     """
 
     def __init__(
@@ -142,11 +142,11 @@ class ClassifierPool:
         return [ClassifiedPhoto(**answer) for answer in await self._ask(photos, ask)]
 
     async def heat_map(self, photo: bytes) -> HeatMap:
-        """The heat map of a photo's likeliest class. Between small batches, other requests can run.
+        """The heat map of a photo's likeliest class. Other requests run between its batches.
 
         Raises:
-            Problem: 422 for an unreadable photo, 429 while another map is made or the queue is full, 503 if no model
-                is loaded.
+            Problem: 422 for an unreadable photo. 429 if another map is being made, or the queue is full. 503 if no
+                model is loaded.
         """
         if self._map_in_work:
             raise Problem(429, "Another heat map is being made; try again in 1 second.", {"retry-after": "1"})
@@ -231,7 +231,7 @@ class ClassifierPool:
         batch: list[_WaitingPhoto] = []
         while self._photos and len(batch) < min(BATCH, most) and not (batch and self._photos[0].deaths):
             one = self._photos.popleft()
-            if not one.answer.done():  # skipped if its request has ended
+            if not one.answer.done():  # otherwise, its request has ended
                 batch.append(one)
                 if one.deaths:
                     break
@@ -256,7 +256,7 @@ class ClassifierPool:
                 self._metrics.photos.labels(answer["status"], answer.get("error", "")).inc()
 
     def _blame(self, batch: Sequence[_WaitingPhoto], status: int, model: str) -> None:
-        """Requeue the photos of a dead process. A photo fails if a second process died with only it."""
+        """Requeue the photos of a dead process. A photo fails if it kills a second process, alone in its batch."""
         self._metrics.deaths.inc()
         log_event("process_died", logging.WARNING, status=status, photos=len(batch))
         for one in batch:
@@ -357,7 +357,7 @@ def _fail(waiting: _WaitingPhoto, error: Exception) -> None:
 
 
 def _fingerprint(model: Path) -> str:
-    """A text that changes when the model is replaced. Does not read the whole model file."""
+    """Changes if the model is replaced. Does not read the whole model file."""
     if not model.is_file():
         return read_manifest(model).digest
     status = model.stat()
@@ -365,7 +365,7 @@ def _fingerprint(model: Path) -> str:
 
 
 def fault_of_death(status: int, decode_s: float) -> tuple[ImageFault, str]:
-    """The fault and the message for a photo whose decoding ended the process with ``status``."""
+    """The fault and the message of a photo whose process died with ``status``."""
     if status == -signal.SIGALRM:
         return ImageFault.TIMEOUT, f"Decoding took longer than {decode_s:g} s; re-save the photo."
     name = signal.Signals(-status).name if status < 0 else f"exit status {status}"

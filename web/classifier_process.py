@@ -1,10 +1,10 @@
-"""A process for the page that labels photos, or makes small pictures of photos.
+"""A process of the web server that labels photos or makes small pictures.
 
 If a photo crashes the process, only this photo fails. The process runs ``python -P -m web.classifier_process MODEL
-TIMEOUT_S``. With an empty MODEL, it only makes pictures. First the process writes a JSON line: its model
-(``{"model": {…}}``), or why the model cannot be used (``{"refused": message}``). Then the process reads batches. A
-batch is a JSON line ``{"asks": [{"size": bytes, …}]}`` and the bytes of its photos. The answer is the JSON line
-``{"answers": [{…}]}``, in the same order. The process ends when stdin closes.
+TIMEOUT_S``. If MODEL is empty, the process only makes pictures. First the process writes a JSON line: its model
+(``{"model": {…}}``), or why the model cannot be used (``{"refused": message}``). The process reads batches from stdin.
+A batch is a JSON line ``{"asks": [{"size": bytes, …}]}`` and the bytes of its photos. The answers to a batch are a JSON
+line ``{"answers": [{…}]}``, in the order of the photos. The process ends when stdin closes.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ _QUALITY: Final = 85
 
 @dataclass(frozen=True)
 class ServedModel:
-    """The model of a process.
+    """The model that a process has loaded.
 
     Attributes:
         name: the name shown to people: ``shop@3``, or a path.
@@ -60,7 +60,7 @@ class ServedModel:
         digest: SHA-256 of the bundle's manifest, or of the file.
         size: side of the square for photos, in pixels.
         precision: the promised precision, or None.
-        rule: a sentence on which photos need no review.
+        rule: a sentence that says which photos need no review.
         unknown_limit: photos with a higher out-of-distribution score go to review. None: no limit.
     """
 
@@ -84,7 +84,7 @@ class Likely(BaseModel):
 
 
 class ClassifiedPhoto(BaseModel, frozen=True):
-    """The answer for one photo. The fields are named like a result's columns (docs/formats.md)."""
+    """The answer for one photo. See the columns of a result in docs/formats.md."""
 
     photo: str = Field(default="", description="The file's name, or the URL.")
     sha256: str | None = Field(default=None, description="SHA-256 of the photo's bytes; null for unreadable bytes.")
@@ -92,8 +92,10 @@ class ClassifiedPhoto(BaseModel, frozen=True):
     status: Status = Field(default=Status.FAILED, description="labeled, review or failed.")
     label: str | None = None
     confidence: float | None = None
-    label_level: int | None = Field(default=None, description="Level of the label in a tree of labels: 0 for a class.")
-    leaf_guess: str | None = Field(default=None, description="The likeliest class, if the model has a tree of labels.")
+    label_level: int | None = Field(
+        default=None, description="Steps from the label down to its farthest class: 0 for a class."
+    )
+    leaf_guess: str | None = Field(default=None, description="The likeliest class, if labels form a tree.")
     reason: str | None = Field(default=None, description="Why the photo goes to review: threshold or unknown.")
     threshold: float | None = Field(
         default=None, description="The lowest confidence at which this label needs no review."
@@ -107,7 +109,7 @@ class ClassifiedPhoto(BaseModel, frozen=True):
 
 
 class Ask(TypedDict):
-    """A request for a photo's label, for a heat map (with ``cells``), or for a picture (with ``side``)."""
+    """A request: for a heat map if it has ``cells``, for a picture if it has ``side``, otherwise for a label."""
 
     top_k: NotRequired[int]
     precision: NotRequired[float | None]
@@ -121,7 +123,7 @@ _Answers = Callable[[list[Ask], list[bytes]], list[dict[str, Any]]]
 
 
 class ProcessDied(Exception):
-    """A process died. ``status`` is negative after a signal, as in :class:`subprocess.Popen`."""
+    """A process died. ``status``: see :attr:`subprocess.Popen.returncode`."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -129,11 +131,11 @@ class ProcessDied(Exception):
 
 
 class ClassifierProcess:
-    """The server's handle of a process that labels photos with one model, or makes pictures.
+    """Starts and calls a process that labels photos or makes pictures.
 
     Args:
         reference: the model to load. None: only make pictures.
-        decode_s: seconds for decoding one photo.
+        decode_s: timeout for decoding a photo, in seconds.
 
     Attributes:
         model: the loaded model, after the start.
@@ -205,7 +207,7 @@ class ClassifierProcess:
 
 
 def drawn_picture(data: bytes, side: int) -> bytes:
-    """A photo's bytes as a JPEG, upright and in sRGB, that fits into a square of ``side`` pixels. Raises ImageError."""
+    """The photo as an upright sRGB JPEG that fits into ``side`` × ``side`` pixels. Raises ImageError."""
     buffer = io.BytesIO()
     with opened(data) as image:
         small_rgb(image, side, Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=_QUALITY)
@@ -282,7 +284,7 @@ class _Labeller:
         try:
             classifier = self._with_rule(ask["precision"], ask["threshold"])
         except InputError as error:
-            return {"refused": str(error).replace("--", "")}  # a request has fields, not options
+            return {"refused": str(error).replace("--", "")}  # name fields instead of options
         prediction = classifier.decide(scores, ask["top_k"])[0]
         return {
             "status": Status.REVIEW if prediction.review else Status.LABELED,
@@ -324,8 +326,8 @@ def _read(stream: BinaryIO, size: int) -> bytes:
 
 def main(model: str, timeout_s: str) -> None:
     """Load and verify the model. Answer batches until stdin closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server handles Ctrl-C, and ends its processes
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default action also kills a decoder that holds the GIL
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # at Ctrl-C, the server ends its processes
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a Python handler would wait for the GIL
     reuse_memory()
     with take_streams() as replies:
         answers: _Answers = partial(_pictures, float(timeout_s))

@@ -1,7 +1,7 @@
 """Heat maps: the patches of a photo that decide its label.
 
-Each patch in turn is covered with the photo's mean colour, and the drop of the label's probability is measured
-(occlusion: Zeiler and Fergus, 2014, https://arxiv.org/abs/1311.2901).
+A patch is important if the label's probability drops when the photo's mean colour covers the patch (occlusion: Zeiler
+and Fergus, 2014, https://arxiv.org/abs/1311.2901).
 """
 
 from collections.abc import Sequence
@@ -27,8 +27,7 @@ class HeatMap:
 
     Attributes:
         confidence: the probability of the label for the uncovered photo.
-        drops: for each patch, row by row from the top left, how much the probability drops if it is covered.
-            Negative if it rises.
+        drops: drop of the probability for each covered patch, row by row. Negative if the probability rises.
     """
 
     label: str
@@ -51,7 +50,7 @@ def _spans(length: int) -> list[tuple[int, int]]:
 def covered_pixels(photo: bytes, cells: Sequence[int], spec: PreprocessSpec) -> Pixels:
     """Copies of a photo for the network, each with a different patch covered: ``uint8 (cells, S, S, 3)``.
 
-    The photo is first reduced to twice the network's size. Cell -1 stands for the uncovered photo. Raises ImageError.
+    The photo is first reduced to twice the model's input size. For cell -1, no patch is covered. Raises ImageError.
     """
     with opened(photo) as image:
         whole = small_rgb(image, 2 * spec.size, Image.Resampling.BILINEAR)

@@ -1,4 +1,4 @@
-"""Finds the jobs of the page, in a folder of jobs and next to results of ``hangtag label``."""
+"""Finds jobs in the folder of jobs, and next to results of ``hangtag label``."""
 
 import hashlib
 import re
@@ -15,7 +15,7 @@ from worker.job.jobs import Jobs
 from worker.label import job_folder
 
 _OF: Final = "~"
-"""In a question's id, it separates the job's id from the question's name. Other ids do not contain it."""
+"""Separator in a question's id: ``JOB~NAME``. Other ids do not contain ``~``."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,10 @@ class WebJob:
     """A job on the page. A job with several models has one question per model.
 
     Attributes:
-        id: used in addresses. For a queued job, its name; for a result, its name and some digits; for a question, the
-            job's id, ``~`` and the question's name.
+        id: used in URLs. The name of a queued job, or :func:`result_id`. A question's id is ``ID~NAME``.
         title: the name shown to people.
-        result: result of ``hangtag label``. None for a queued job, whose result is in its folder.
-        of: for a question, the job with all questions.
+        result: result of ``hangtag label``. None for a queued job.
+        of: the job of a question. None for a whole job.
     """
 
     id: str
@@ -38,7 +37,7 @@ class WebJob:
 
     @property
     def whole(self) -> "WebJob":
-        """The job with all questions. Cancelling and retrying apply to this job."""
+        """The job of a question, otherwise this job. Only whole jobs can be cancelled or retried."""
         return self.of or self
 
     @property
@@ -60,7 +59,7 @@ class JobIndex:
     """Finds jobs by id. Reads the folders at each call, so that new jobs are found.
 
     Args:
-        jobs: the folder of queued jobs, or an ``s3://`` URL. Jobs that the page starts without Redis are also there.
+        jobs: the folder of queued jobs, or an ``s3://`` URL. Also contains jobs that the page starts without Redis.
         results: results of ``hangtag label``.
     """
 
@@ -69,7 +68,7 @@ class JobIndex:
         self._results = {result_id(result): result.absolute() for result in results}
 
     def ids(self) -> list[str]:
-        """The ids of folders that may be jobs."""
+        """The ids of possible jobs."""
         return [*self.queued.names(), *self._results]
 
     def find(self, id: str) -> WebJob:
@@ -95,6 +94,6 @@ class JobIndex:
 
 
 def result_id(result: Path) -> str:
-    """The id of a result's job: its name and some digits of the hash of its path."""
+    """The job id of a result: its file name, and a hash of its path."""
     name = re.sub(r"[^A-Za-z0-9._-]", "_", result.name)[:40]
     return f"{name}-{hashlib.sha256(str(result.absolute()).encode()).hexdigest()[:8]}"

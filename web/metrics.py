@@ -30,7 +30,7 @@ class WebMetrics:
         self.photos = Counter("hangtag_web_photos", "Photos by outcome.", ("status", "error"), registry=registry)
         for status, error in ((Status.LABELED, ""), (Status.REVIEW, ""), *((Status.FAILED, one) for one in ImageFault)):
             self.photos.labels(status, error)
-        batch = "Number of photos in a batch of the network."
+        batch = "Photos in a batch."
         self.batches = Histogram("hangtag_web_batch_photos", batch, buckets=range(1, BATCH + 1), registry=registry)
         self.deaths = Counter(
             "hangtag_web_processes_died", "Processes that died while labelling photos.", registry=registry
@@ -78,7 +78,7 @@ class Meter:
         try:
             await self._app(scope, receive, noting)
         finally:
-            # the pattern of the route, which has few different values
+            # not the path, which has too many values
             route = getattr(scope.get("route"), "path", "none")
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self._metrics.requests.labels(route, method, str(status)).inc()

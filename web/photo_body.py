@@ -1,4 +1,4 @@
-"""The photos of a request: files and URLs in a form, URLs in a JSON object, or one photo as the body."""
+"""Reads the photos of a request from a form, a JSON object or the body."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ class SentPhoto:
 
 
 class _Held:
-    """Counts the bytes of one request. ``hold`` counts them for all requests; raises a Problem above the limit."""
+    """Counts the bytes of one request. ``hold`` counts the bytes of all requests. Raises Problem above the limit."""
 
     def __init__(self, hold: Callable[[int], None]) -> None:
         self._hold = hold
@@ -63,7 +63,7 @@ class PhotoBodies:
     """Reads the photos of requests. Limits the total bytes of all requests.
 
     Args:
-        allow_hosts: ``HOST:PORT`` of allowed hosts with private addresses.
+        allow_hosts: hosts that may have private addresses, each ``HOST:PORT``.
     """
 
     def __init__(self, allow_hosts: Sequence[str] = ()) -> None:
@@ -74,7 +74,7 @@ class PhotoBodies:
 
     @asynccontextmanager
     async def photos(self, request: Request) -> AsyncIterator[list[SentPhoto]]:
-        """The photos of a request, in order, in memory until the block ends. Raises Problem."""
+        """Read the photos of a request, in order. Raises Problem."""
         held = _Held(self._hold)
         try:
             photos = await _read_in_time(request, held)

@@ -1,4 +1,4 @@
-"""Pictures of photos for a page: the same photos as in labelling, upright and small.
+"""Makes small, upright pictures of photos for web pages.
 
 The latest pictures are cached.
 """
@@ -38,7 +38,7 @@ _PATIENCE_S: Final = 20.0
 _MOST_JOBS: Final = 4
 _CHUNKS: Final = 32
 _PROCESSES: Final = 4
-"""Minimum number of processes that make pictures, even on fewer cores, because slow photos may block some of them."""
+"""Minimum number of processes that make pictures. Slow photos may block some processes."""
 _SVG: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 300" width="400" height="300" role="img">'
     '<rect width="400" height="300" fill="#8883"/><g font-family="system-ui, sans-serif" text-anchor="middle" '
@@ -92,8 +92,8 @@ class Pictures:
     """Makes pictures of rows' photos, and caches the latest pictures.
 
     Args:
-        most_bytes: size limit of all cached pictures, and of all cached photos.
-        decode_s: seconds for decoding one photo.
+        most_bytes: limit of each cache, in bytes.
+        decode_s: timeout for decoding a photo, in seconds.
     """
 
     def __init__(self, rows: CatalogueRows, most_bytes: int = 128 * 1024 * 1024, decode_s: float = 10.0) -> None:
@@ -107,10 +107,9 @@ class Pictures:
         self._lock = threading.Lock()
 
     async def picture(self, job: Job, row: int, side: int, sha256: str = "") -> Picture:
-        """The photo of a row (from 0), in the first of the :data:`SIDES` that is at least ``side`` pixels.
+        """The photo of a row (from 0). ``side`` is rounded up to one of :data:`SIDES`.
 
-        If the photo cannot be shown, or its SHA-256 does not begin with ``sha256``, the result is a placeholder with
-        the reason. Placeholders are not cached.
+        A placeholder if the photo cannot be shown, or does not match ``sha256``. Placeholders are not cached.
         """
         side = next((known for known in SIDES if known >= side), SIDES[-1])
         key = f"{job.spec.id} {row} {side} {sha256}"
@@ -122,7 +121,7 @@ class Pictures:
                 photo = await asyncio.wait_for(asyncio.shield(fetching), _PATIENCE_S)
                 if not hashlib.sha256(photo).hexdigest().startswith(sha256):
                     return placeholder(
-                        ImageFault.MISSING, "The photo was replaced since it was labelled; skip it.", side
+                        ImageFault.MISSING, "The photo has changed since it was labelled; skip it.", side
                     )
                 data = await self.draw(photo, side)
             except ImageError as error:
@@ -133,7 +132,7 @@ class Pictures:
         return Picture(data)
 
     async def draw(self, photo: bytes, side: int) -> bytes:
-        """A photo's bytes as a JPEG, upright and in sRGB, in a square of ``side`` pixels.
+        """The photo as an upright sRGB JPEG that fits into ``side`` × ``side`` pixels.
 
         Raises HangtagError.
         """
@@ -176,7 +175,7 @@ class Pictures:
 
 
 def placeholder(fault: ImageFault, message: str, side: int) -> Picture:
-    """A placeholder that shows why the photo is missing. A small placeholder has a single word."""
+    """A placeholder that shows why the photo is missing. A small placeholder shows only the fault."""
     words = fault.value.replace("_", " ")
     if side < _ROOM_FOR_WORDS:
         return _drawing(_SVG.format(title=escape(words), y=170, size=60, lines=""), fault)
@@ -195,17 +194,17 @@ def _drawing(svg: str, fault: ImageFault) -> Picture:
 def fetch_photos(
     cells: Mapping[int, str | None], root: str, allow_hosts: Sequence[str], limits: DownloadLimits, within_s: float
 ) -> Iterator[tuple[int, bytes | ImageError]]:
-    """Read the photos of catalogue cells in the same way as labelling. Raises HangtagError.
+    """Read the photos of catalogue cells like a labelling job. Raises HangtagError.
 
     Args:
-        cells: position → a path, a URL or a data URI.
+        cells: key → a path, a URL or a data URI.
         root: where relative paths start. Photos on disk must be inside this folder.
-        allow_hosts: ``HOST:PORT`` of allowed hosts with private addresses.
+        allow_hosts: hosts that may have private addresses, each ``HOST:PORT``.
         limits: limits of downloads.
         within_s: seconds for all photos.
 
     Yields:
-        Each position with the photo's bytes, or with the reason for a missing photo.
+        The key of each photo, with the photo's bytes or the error.
     """
     missing = set(cells)
     until = time.monotonic() + within_s
@@ -277,7 +276,7 @@ class _Reader:
                     self._fetch_all(photos, waiting)
                 self._fail(waiting, ImageError("The server ends.", ImageFault.DOWNLOAD))
                 return
-            except HangtagError as error:  # for example credentials that this machine lacks
+            except HangtagError as error:  # such as missing credentials
                 self._fail(waiting, error)
 
     def _fetch_all(self, photos: Photos, waiting: _Waiting) -> None:

@@ -1,4 +1,4 @@
-"""Answers to browsers and programs: pages, and errors as a page or a problem document (RFC 9457)."""
+"""HTTP responses: pages, and errors as a page or a problem document (RFC 9457)."""
 
 import errno
 import json
@@ -35,7 +35,7 @@ _STATUSES: Final[dict[type[HangtagError] | tuple[type[HangtagError], ...], HTTPS
 _NO_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.EILSEQ})
 API: Final = "/v1/"
 BEARER: Final = Depends(HTTPBearer(auto_error=False, description="The token in --token-file; not needed on loopback."))
-"""Used only in the API's description, because the token is checked before any route is called."""
+"""Describes the token in the API. :mod:`web.security` checks the token."""
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     "default": {
         "description": "An error: a problem document (RFC 9457). After 429 and 503, wait for Retry-After seconds.",
@@ -58,18 +58,17 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
         },
     }
 }
-"""The errors of all routes, for the argument ``responses`` of the application."""
+"""The error responses of all routes, for FastAPI."""
 
 
 def page(request: Request, template: str, status: int = 200, **values: object) -> HTMLResponse:
     """Render a whole page as an answer.
 
     Args:
-        request: has the proxy's path prefix and the name of the browser's user.
+        request: a request with the proxy's path prefix and the reviewer's cookie.
         template: a file of ``pages/templates/``.
         status: HTTP status.
-        values: values for the template. The template also gets ``root`` (the prefix of each path), ``reviewer`` (the
-            browser's reviewer, or an empty text), ``here`` (the first part of the path) and ``navigation``.
+        values: values for the template, besides ``root``, ``reviewer``, ``here`` and ``navigation``.
     """
     root = request.scope.get("root_path", "")
     html = render(
@@ -84,7 +83,7 @@ def page(request: Request, template: str, status: int = 200, **values: object) -
 
 
 def stored_page(html: bytes) -> HTMLResponse:
-    """A stored page, such as a report. The page cannot run scripts or load files."""
+    """Serve stored HTML, such as a report. The page cannot run scripts or load files."""
     return HTMLResponse(
         _SCRIPT.sub(b"", without_file_links(html)),
         headers={"content-security-policy": _STORED_CSP, "cache-control": "no-store"},
@@ -103,7 +102,7 @@ class Problem(Exception):
         status: HTTP status.
         detail: what was expected, what was received, and what to do.
         headers: headers of the answer, such as ``Retry-After``.
-        more: other members of the document.
+        more: further fields of the problem document.
     """
 
     def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None, **more: object) -> None:
@@ -155,5 +154,5 @@ def respond(request: Request, problem: Problem) -> Response:
         shown.headers.update(problem.headers)
         return shown
     fields = {"type": "about:blank", "title": title, "status": problem.status, "detail": problem.detail, **problem.more}
-    document = json.dumps(fields)  # in ASCII, because a request may contain bytes that are not text
+    document = json.dumps(fields)  # escapes invalid Unicode from the request
     return Response(document, problem.status, problem.headers, media_type="application/problem+json")

@@ -60,7 +60,9 @@ class NewJob(BaseModel):
     )
     encoding: Text | None = Field(None, description="Encoding of a text catalogue.")
     group_column: Text | None = Field(None, description="The column that identifies the product of each photo.")
-    precision: Annotated[float, Field(gt=0, lt=1)] | None = Field(None, description="One of the model's precisions.")
+    precision: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="A precision that the model supports."
+    )
     priority: Priority = Priority.NORMAL
 
 
@@ -151,7 +153,7 @@ class LocalQueue:
 
 
 class JobRunner:
-    """Starts, cancels, resumes and retries jobs in the same way as the commands."""
+    """Starts, cancels, resumes and retries jobs like the commands."""
 
     def __init__(self, settings: WebSettings, jobs: JobIndex) -> None:
         self._settings = settings
@@ -171,11 +173,11 @@ class JobRunner:
 
         Args:
             new: the catalogue and its options.
-            model: a path or a name in the registry. For several models, each with its name: ``category=shop@champion``.
-            upload: an uploaded catalogue, used instead of ``new.source``, and not needed after this call.
+            model: a path or a name in the registry. Several models need names: ``category=shop@champion``.
+            upload: an uploaded catalogue, instead of ``new.source``. May be deleted after this call.
 
         Returns:
-            The job, and the remarks of ``hangtag submit`` on its catalogue.
+            The job, and remarks on its catalogue.
         """
         request = self._request(new, model, upload)
         catalogue = _uploaded_catalogue(request) if upload else None
@@ -262,7 +264,7 @@ class JobRunner:
 
     def _check_local(self) -> None:
         if self._jobs.queued.storage("any").on_disk("") is None:
-            msg = f"Expected --redis with jobs in {self._jobs.queued.place}; start hangtag web with --redis."
+            msg = f"Expected --redis for jobs in {self._jobs.queued.place}; start hangtag web with --redis."
             raise InputError(msg)
 
     def _label(self, job: WebJob) -> None:

@@ -1,10 +1,10 @@
-"""Access: checks host, size, origin and token before any route, and adds security headers to every answer.
+"""Access control: checks each request before its route, and adds security headers to answers.
 
 Limits the number and duration of connections.
 
-Requests from pages of other sites are recognized by ``Sec-Fetch-Site``, which browsers send over HTTPS and to loopback
-addresses, and by ``Origin``, which browsers send with every request that may change data. So pages need no CSRF token
-(OWASP, Cross-Site Request Forgery Prevention Cheat Sheet, "Fetch Metadata headers").
+Pages need no CSRF token, because headers reveal requests from other sites (OWASP, Cross-Site Request Forgery Prevention
+Cheat Sheet, "Fetch Metadata headers"). Browsers send ``Sec-Fetch-Site`` over HTTPS and to loopback addresses. They send
+``Origin`` with every request that may change data.
 """
 
 import asyncio
@@ -38,10 +38,11 @@ MAX_LOGIN_BODY: Final = 16 * 1024
 """The largest body of a request without the token."""
 _BODY_S: Final = 1800.0
 _LOGIN_BODY_S: Final = 10.0
-"""Seconds for the body of a request without the token."""
+"""Seconds to receive the body of a request without the token."""
 _REQUEST_S: Final = 10.0
+"""Seconds to wait for a request's headers."""
 _STALL_S: Final = 60.0
-"""Seconds until a request's headers must arrive, or the client must read more of its answer."""
+"""Seconds to wait for a client that reads no more of its answer."""
 _CONNECTIONS: Final = 1000
 _LOG_S: Final = 60.0
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -68,10 +69,10 @@ _HEADERS: Final = {
 
 
 class Connection(H11Protocol):
-    """A connection whose client must send and read in time.
+    """A connection that closes if its client sends or reads too slowly.
 
-    At most :data:`_CONNECTIONS` connections are open, or half of the files that this process may open. A further
-    connection closes the oldest connection that waits for its client, or if there is none, itself.
+    At most :data:`_CONNECTIONS` connections are open. The limit is lower if the process may open few files. Above the
+    limit, the oldest connection that waits for its client is closed, otherwise the new connection.
     """
 
     _patience: asyncio.TimerHandle | None = None
@@ -98,7 +99,7 @@ class Connection(H11Protocol):
         self._look()
 
     def pause_writing(self) -> None:
-        """See asyncio. Called when much of the answer waits for the client."""
+        """See asyncio."""
         super().pause_writing()
         self._look()
 
@@ -136,7 +137,7 @@ class Connection(H11Protocol):
 
 
 class OnceAMinute(logging.Filter):
-    """Drops log lines that repeat within a minute from one place in the code: visitors may cause many.
+    """Drops log lines from one place in the code that repeat within a minute.
 
     Errors with a traceback are never dropped, except an ``OSError``.
     """
@@ -161,7 +162,7 @@ class Access:
 
     Repeats of a wrong token do not count, because a program with an old token is not guessing.
 
-    ``token`` is None on a loopback address.
+    ``token``: None if only this machine can connect.
     """
 
     def __init__(self, token: str | None) -> None:
@@ -226,7 +227,7 @@ class Gate:
             await self._app(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"].removeprefix(self._root)  # some proxies send their prefix
+        path = scope["path"].removeprefix(self._root)  # some proxies do not strip the prefix
         scope["root_path"], scope["path"] = self._root, self._root + path
         request = Request(scope)
         sender = _Sender(send)
@@ -300,7 +301,7 @@ def _is_open(path: str) -> bool:
 
 
 def _is_of_another_site(request: Request) -> bool:
-    """Whether a page of another site (or of another port) made the browser send this request, except by a link."""
+    """Whether a page of another site or port sent this request. Links are allowed."""
     headers, is_safe = request.headers, request.method in _SAFE
     if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
         is_link = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
@@ -321,7 +322,7 @@ def _limited(receive: Receive, most: int, most_s: float) -> Receive:
         except TimeoutError:
             raise HTTPException(408, f"Expected the body within {most_s:g} s; send it again.") from None
         if not message.get("more_body", False):
-            until = None  # later calls wait for the client's disconnection
+            until = None  # later calls only wait until the client disconnects
         size += len(message.get("body", b""))
         if size > most:
             raise HTTPException(413, _too_large(most))

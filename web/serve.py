@@ -26,7 +26,7 @@ from web.settings import DEFAULT_PORT, ReviewSettings, WebSettings
 
 _ANSWER_S = 1.0
 _FILES = 10_240
-"""The number of files that this process may open; macOS allows at most this number."""
+"""Limit of open files for this process. macOS allows no higher limit."""
 
 
 def serve(settings: WebSettings, path: str | None = None) -> None:
@@ -34,8 +34,7 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
 
     Args:
         settings: the server's settings.
-        path: a page to open in this machine's browser. Then, if the settings have no port and the default port is in
-            use, the server uses a free port.
+        path: a page to open in this machine's browser. With a path, a free port replaces a busy default port.
     """
     _check_extra()
     from models.bundle import read_manifest
@@ -45,17 +44,17 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
     check_allow_hosts(settings.allow_host or ())
     _check_results(settings.results or ())
     if settings.model and isinstance(models_given([settings.model]), dict):
-        msg = f"Expected one model without a name for trying photos, got --model {settings.model}."
+        msg = f"Expected --model without NAME=, got {settings.model}."
         raise InputError(msg)
     if settings.model and "@" not in settings.model and not Path(settings.model).is_file():
-        read_manifest(Path(settings.model))  # an alias may be created later, but a path must exist
+        read_manifest(Path(settings.model))  # raises an error if the path has no bundle
     with closing(_listener(settings, any_port=path is not None and settings.port is None)) as listener:
         raise_limit_of_files()
         server = create_server(settings)
         for logger in ("uvicorn.error", "asyncio"):
             logging.getLogger(logger).addFilter(OnceAMinute())
         settings = replace(settings, port=listener.getsockname()[1])
-        signal.signal(signal.SIGTERM, _end)  # uvicorn restores this handler, and calls it at its own end
+        signal.signal(signal.SIGTERM, _end)  # uvicorn calls this handler when it ends
         Console().say(f"Hangtag is at {settings.url}{path or ''}")
         if other := settings.url_elsewhere:
             Console().say(f"On other devices: {other}, with the token in {settings.token_file}")
@@ -76,7 +75,7 @@ def raise_limit_of_files() -> None:
 
 def _check_extra() -> None:
     try:
-        import fastapi  # noqa: F401 - raises the error before a service starts
+        import fastapi  # noqa: F401 - checks that the package is installed
         import itsdangerous  # noqa: F401
         import python_multipart  # noqa: F401
         import uvicorn  # noqa: F401
@@ -90,7 +89,7 @@ def _check_results(results: Iterable[Path]) -> None:
         if result.suffix == ".job" and result.is_dir():
             msg = (
                 f"Expected a result of hangtag label, got its job's folder {result}; pass the file "
-                f"{result.stem} next to the folder."
+                f"{result.stem} instead."
             )
             raise InputError(msg)
         if not result.with_name(f"{result.name}.job").is_dir():
@@ -114,7 +113,7 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 
 
 def open_review(settings: ReviewSettings, job: str, audit: int | None) -> None:
-    """Open a job's review in a running server that has the job, or in a new server. Raises InputError."""
+    """Open a job's review. Starts a server if no running server has the job. Raises InputError."""
     from catalogue.writers import OUTPUT_SUFFIXES
     from web.jobs import JobIndex, result_id
     from worker.job.model import bundle_of
@@ -145,8 +144,8 @@ def _shows_job(settings: WebSettings, id: str) -> bool:
     except urllib.error.HTTPError as error:
         if error.code == HTTPStatus.UNAUTHORIZED:
             Console().say(
-                f"The server at {settings.url} needs a token, so this command starts another server. If the first "
-                "server shows this job, review there: two servers may show one photo to two people."
+                f"The running server at {settings.url} needs a token, so this command starts another server. If the "
+                "running server shows this job, review there. Otherwise, two people may get the same photo."
             )
         return False
     except (OSError, ValueError):

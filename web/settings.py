@@ -15,7 +15,7 @@ from models.reference import DEFAULT_REGISTRY
 DEFAULT_PORT = 8800
 _SHORTEST_TOKEN = 16
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a token is needed
-"""Listening addresses that browsers cannot open → the loopback address to open."""
+"""Addresses for all interfaces → the loopback address for a browser."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +49,7 @@ class WebSettings(ReviewSettings):
 
     results: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="RESULT", help="Results of hangtag label. Their jobs are also shown.", show_default=False
-        ),
+        typer.Argument(metavar="RESULT", help="Results of hangtag label to show.", show_default=False),
     ] = None
     model: Annotated[
         str | None,
@@ -84,14 +82,13 @@ class WebSettings(ReviewSettings):
     ] = None
     root_path: Annotated[
         str,
-        typer.Option(metavar="PATH", help="A proxy's prefix of every path, such as /hangtag.", show_default=False),
+        typer.Option(metavar="PATH", help="The proxy's path prefix, such as /hangtag.", show_default=False),
     ] = ""
     data: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="DIR",
-            help="A folder that new jobs may read. Repeatable. Default: all folders that "
-            "this user may read; with --token-file, no folder.",
+            help="A folder that new jobs may read. Repeatable. Default: every folder; with --token-file, no folder.",
             show_default=False,
         ),
     ] = None
@@ -99,15 +96,14 @@ class WebSettings(ReviewSettings):
         list[str] | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="Allow photos from this host, even if its address is not public, in /v1/classify and in jobs. "
-            "Repeatable.",
+            help="Allow photos from this host, even if its address is not public. Repeatable.",
             show_default=False,
         ),
     ] = None
     token: str | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Read the token. Raises InputError if there is none and other machines could connect."""
+        """Read the token. Raises InputError if other machines could connect without a token."""
         object.__setattr__(self, "token", _read_token(self.token_file) if self.token_file else None)
         if not self.is_loopback and self.token is None:
             msg = (
@@ -131,7 +127,7 @@ class WebSettings(ReviewSettings):
 
     @property
     def root(self) -> str:
-        """The prefix of every path: ``/hangtag``, or an empty text."""
+        """The prefix of every path, such as ``/hangtag``. May be empty."""
         return self.root_path.rstrip("/")
 
     @property
@@ -143,7 +139,7 @@ class WebSettings(ReviewSettings):
 
     @property
     def url_elsewhere(self) -> str | None:
-        """The address for other devices, if the server listens on all addresses and this machine has a network."""
+        """The address for other devices, if the server listens on all addresses."""
         if self.host not in _EVERY_ADDRESS:
             return None
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:

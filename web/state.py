@@ -50,7 +50,7 @@ class WebState:
 
 
 def make_state(settings: WebSettings) -> WebState:
-    """The services of a server, not started yet."""
+    """Make the services of a server."""
     jobs, rows = JobIndex(settings.jobs, settings.results or ()), CatalogueRows()
     runner, reviews, metrics = JobRunner(settings, jobs), Reviews(jobs, settings.corrections, rows), WebMetrics()
     return WebState(
@@ -70,7 +70,7 @@ def make_state(settings: WebSettings) -> WebState:
     )
 
 
-async def _state(request: Request) -> WebState:  # async: a plain function would run in a thread
+async def _state(request: Request) -> WebState:  # async, so that FastAPI starts no thread
     return cast(WebState, request.app.state.hangtag)
 
 

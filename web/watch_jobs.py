@@ -70,7 +70,7 @@ class JobView:
     """A snapshot of a job for the page.
 
     Attributes:
-        receipt: the receipt of a finished job with one model, or of one question of a job.
+        receipt: None if the job is unfinished or has several models.
         remarks: why the job does not progress.
         left: number of unanswered rows for review in a finished job. A row counts once, even if several models are
             unsure.
@@ -208,7 +208,7 @@ class JobBoard:
         self._views: dict[str, tuple[float, JobView | str]] = {}
 
     def look(self) -> tuple[list[JobView], dict[str, str]]:
-        """The jobs, newest first, and id → the fault of a job that cannot be read."""
+        """The jobs, newest first, and the faults of unreadable jobs by id."""
         with self._looking, ThreadPoolExecutor(_AT_ONCE) as threads:
             ids = self._jobs.ids()
             for gone in self._views.keys() - set(ids):

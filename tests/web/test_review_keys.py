@@ -153,7 +153,7 @@ def test_a_phone_shows_four_guesses_with_all_buttons_what_was_taken_back_and_add
     page.get_by_role("button", name="shoes").click()
     is_asked_about(page, job.photos[1])
     page.locator(".single [data-do=undo]").click()
-    expect(page.locator("#caption")).to_have_text("Row 1 · Taken back: shoes")
+    expect(page.locator("#caption")).to_have_text("Row 1 · Undone: shoes")
     page.locator("[data-do=search]").click()
     expect(page.locator("#search-hint")).to_be_empty()
     page.get_by_role("dialog", name="Search a class").get_by_role("button", name="Cancel").click()

@@ -92,8 +92,8 @@ class AchievedPrecision(EvaluationRecord):
 class OutlierFigures(EvaluationRecord):
     """How well the out-of-distribution score detects photos without a product.
 
-    ``n``: number of these photos, none from training. ``caught``: share of these photos with a score above the limit. ``auroc``: area under the ROC curve against photos
-    of products.
+    ``n``: number of these photos, none from training. ``caught``: share of these photos with a score above the limit.
+    ``auroc``: area under the ROC curve against photos of products.
     """
 
     n: int

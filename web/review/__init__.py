@@ -1,1 +1,1 @@
-"""Review: the photos of a job that need a person, their leases to reviewers, and the answers."""
+"""Gives the photos for review to reviewers, and stores their answers."""

@@ -42,13 +42,13 @@ _EXAMPLES: Final = 3
 
 @dataclass(frozen=True)
 class Questions:
-    """The distinct photos for review, in the order of the catalogue. A question is the index of a row of ``table``.
+    """The distinct photos for review, in the order of the catalogue. Questions are row indices of ``table``.
 
     Attributes:
-        table: one row per question, with the result's columns and more. ``row``: the photo's first row in the
+        table: one row per question, with more columns than the result. ``row``: the photo's first row in the
             catalogue, from 0. ``rows`` and ``products``: how many rows and products have this photo.
             ``catalogue_class``: the catalogue's own class. ``row_label``: the label in the result. ``label`` is always
-            a class; ``row_label`` may be a node above the classes.
+            a class, but ``row_label`` may be a parent of classes.
         examples: class → rows labeled with this class, most confident first.
         catalogue_column: the column of the catalogue with the classes, or ``folder``. None if the catalogue has no
             classes.
@@ -73,7 +73,7 @@ class Questions:
 
     @cached_property
     def by_sha256(self) -> dict[str, int]:
-        """SHA-256 of a photo → its question."""
+        """SHA-256 → question."""
         return {sha256: place for place, sha256 in enumerate(self.table.column("sha256").to_pylist())}
 
     @cached_property
@@ -82,12 +82,12 @@ class Questions:
         return np.array(self.table.column("label").to_pylist(), dtype=object)
 
     def is_right(self, question: int, label: str) -> bool:
-        """Whether a row's label is the reviewer's class or a node above this class."""
+        """Whether the result's label is the reviewer's class or one of its ancestors."""
         return self.table.column("row_label")[question].as_py() in {label, *ancestors(self.parents, label)}
 
     @cached_property
     def confidence(self) -> npt.NDArray[np.float32]:
-        """The model's confidence. Null and NaN count as the lowest."""
+        """The model's confidence. -1 for null and NaN."""
         confidence = self.table.column("confidence").fill_null(-1.0).to_numpy()
         return np.asarray(np.nan_to_num(confidence, nan=-1.0), np.float32)
 
@@ -98,12 +98,12 @@ class Questions:
 
     @cached_property
     def products(self) -> Rows:
-        """Number of products with this photo. 0 if no column identifies products."""
+        """Number of products with this photo. 0 without a product column."""
         return np.asarray(self.table.column("products").to_numpy())
 
     @cached_property
     def repeated(self) -> npt.NDArray[np.bool_]:
-        """Whether the photo has many rows."""
+        """Whether the photo repeats in many rows."""
         repeated = pc.equal(self.table.column("reason"), ReviewReason.REPEATED.value)
         return np.asarray(pc.fill_null(repeated, False).to_numpy())
 
@@ -230,7 +230,7 @@ class _Examples:
 
 
 class _CatalogueClasses:
-    """The catalogue's own classes: in a column, or as names of the photos' folders.
+    """Reads the catalogue's own classes from a column or from folder names.
 
     Args:
         job: the first chunk of this job decides which column contains the classes.

@@ -1,4 +1,4 @@
-"""Gives photos ("questions") to reviewers: orders, leases, second opinions, progress."""
+"""The review queue: leases photos ("questions") to reviewers."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ from web.review.questions import Questions
 
 LEASE_S: Final = 300.0
 _PAUSE_S: Final = 120.0
-"""Seconds. A longer time between two answers is a pause, and is excluded from the speed."""
+"""Longer pauses between answers, in seconds, do not count towards the speed."""
 _RECENT: Final = 200
 
 _Mask = npt.NDArray[np.bool_]
@@ -52,13 +52,13 @@ class Progress:
     """The progress of a review.
 
     Attributes:
-        questions: number of distinct photos. ``rows``: number of the catalogue's rows with these photos.
-        done: number of settled photos. ``rows_done``: number of rows with these photos.
+        questions: number of distinct photos, in ``rows`` rows of the catalogue.
+        done: number of settled photos, in ``rows_done`` rows.
         left: number of remaining photos for this reviewer.
         mine: number of this reviewer's answers.
         an_hour: this reviewer's answers per hour, recently. None before the third answer.
         right: fraction of the reviewed photos for which the model's class was right.
-        twice: number of photos that two people reviewed. ``agreed``: number of these photos with equal first answers.
+        twice: number of photos that two people reviewed. ``agreed``: how often both first answers are equal.
         disputed: number of photos on which reviewers disagree.
     """
 
@@ -115,7 +115,7 @@ class ReviewQueue:
                 self.add(statement)
 
     def inherit(self, before: "ReviewQueue") -> None:
-        """Take over leases and skips from an earlier queue of the same job."""
+        """Copy leases and skipped photos from an earlier queue of the same job."""
         mine, theirs = self._questions.by_sha256, list(before._questions.by_sha256)
         with self._lock, before._lock:
             places = {place: mine[sha256] for place, sha256 in enumerate(theirs) if sha256 in mine}
@@ -127,7 +127,7 @@ class ReviewQueue:
         """Lease the next photos to a browser tab. No other reviewer gets a leased photo.
 
         Args:
-            reviewer: gets each photo once, and again if other reviewers disagree.
+            reviewer: reviews each photo once, and again after a disagreement.
             tab: the browser tab, which gets each photo once.
             choice: the reviewer's choice.
             most: the largest number of photos.
@@ -180,7 +180,7 @@ class ReviewQueue:
             self._leases = {place: lease for place, lease in self._leases.items() if lease[0] != tab}
 
     def hold(self, question: int, tab: str) -> None:
-        """Renew a tab's lease of the photo that it shows, unless another tab has the lease."""
+        """Renew a tab's lease of a photo, unless another tab leases the photo."""
         with self._lock:
             now = self._clock()
             if self._leases.get(question, ("", 0.0))[1] <= now:
@@ -202,7 +202,7 @@ class ReviewQueue:
             self._leases.pop(question, None)
 
     def unskip(self, question: int, reviewer: str) -> bool:
-        """Undo a skip. False if this reviewer has reviewed the photo since the skip."""
+        """Undo a skip. False if this reviewer has answered in the meantime."""
         with self._lock:
             skipped = question in self._skipped[reviewer]
             self._skipped[reviewer].pop(question, None)

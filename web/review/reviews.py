@@ -34,7 +34,7 @@ from worker.results.audit import audit_sample
 _MOST_REVIEWS: Final = 6
 _FOUND_S: Final = 5.0
 _ANSWERS: Final = 20_000
-"""Number of remembered answer ids, so that a repeated answer is stored once."""
+"""Number of remembered answer ids. An answer with a remembered id is ignored."""
 
 
 class AnswerKind(StrEnum):
@@ -55,7 +55,7 @@ class Answer:
     Attributes:
         id: chosen by the sender. A repeated answer has the same id.
         sha256: of the photo.
-        new: whether the label may be a new class.
+        new: whether to accept a new class as the label.
     """
 
     id: Annotated[str, Field(min_length=1, max_length=64, examples=["1b0d-17"])]
@@ -71,7 +71,7 @@ class Stored:
     """The outcome of sent answers.
 
     Attributes:
-        stored: ids of answers that are on the disk or need not be stored.
+        stored: ids of answers that the client need not send again.
         refused: id → why the answer cannot be used.
     """
 
@@ -100,7 +100,7 @@ class Review:
         self._latest = datetime.min.replace(tzinfo=UTC)
 
     def take(self, reviewer: str, tab: str, choice: Choice, most: int, *, fresh: bool) -> list[int]:
-        """The next photos for a tab. ``fresh``: whether the tab has no photo yet."""
+        """The next photos for a tab. ``fresh``: whether the tab shows no photo."""
         self._read_again()
         if fresh:
             self.queue.release(tab)
@@ -118,7 +118,7 @@ class Review:
 
     @cached_property
     def golden(self) -> dict[str, str]:
-        """The class of each golden photo of the bundle. Empty without the bundle."""
+        """The class of each example photo in the bundle. Empty without the bundle."""
         with suppress(HangtagError):
             if self.questions.bundle:
                 return golden_labels(self.questions.bundle, self.job.model.variant)
@@ -167,7 +167,7 @@ class Review:
             self._add(question, reviewer, answer, unwritten)
 
     def _add(self, question: int, reviewer: str, answer: Answer, unwritten: list[Vote]) -> None:
-        """Add an answer. A repeated answer is added only if another reviewer disagrees."""
+        """Add an answer. Ignore a repeated answer, unless reviewers disagree."""
         if answer.kind is AnswerKind.LABEL:
             self._check_label(answer)
         statement = self._statement(question, reviewer, answer)
@@ -188,7 +188,7 @@ class Review:
             msg = f"Expected a name without {PATH_MARK!r} for a new class, got {shown}; use another name."
             raise ValueError(msg)
         if answer.label in self.questions.parents.values():
-            msg = f"Expected a class, but {shown} is a label above classes; choose a class under it."
+            msg = f"Expected a class, but {shown} is a parent of classes; choose one of its classes."
             raise ValueError(msg)
 
     def _note(self, question: int, reviewer: str, answer: Answer, unwritten: list[Vote]) -> None:
@@ -226,7 +226,7 @@ class Review:
         return "" if scheme_of(cell) == "data" else self._cells.url(cell) or self._cells.name(cell)
 
     def _now(self) -> datetime:
-        """The current time, but always after the latest answer."""
+        """The current time. Always later than the previous result."""
         now = datetime.fromtimestamp(self._clock(), UTC)
         self._latest = max(now, self._latest + timedelta(microseconds=1))
         return self._latest
@@ -239,7 +239,7 @@ class Review:
         try:
             self._store.append(votes)
         except BaseException:
-            self._stamp = None  # read the file again: the counts include answers that were not written
+            self._stamp = None  # read the file again, because unwritten answers are counted
             raise
         self._stamp = self._store.stamp()
 
@@ -273,11 +273,11 @@ class Reviews:
         return self.store.of_question(job.name)
 
     def answered(self, job: Job) -> AnsweredPhotos:
-        """The photos with an answer in :meth:`store_of`."""
+        """The answered photos of a job, or of one model of a job."""
         return self._answered.setdefault(job.name, AnsweredPhotos(self.store_of(job)))
 
     def find(self, id: str) -> WebJob:
-        """The job with this id, read at most every few seconds. Raises NoSuchJobError."""
+        """The job with this id, cached for a few seconds. Raises NoSuchJobError."""
         now = self._clock()
         known = self._found.get(id)
         if known is None or known[0] < now:
@@ -291,8 +291,8 @@ class Reviews:
         Args:
             id: id of the job.
             audit: number of random labeled rows to review, instead of the rows for review. 0: no audit.
-            again: whether to reload the review if the job has progressed.
-            begins: whether to record in the job's folder that an audit has begun.
+            again: whether to reload the review if the job has new rows.
+            begins: whether to record the start of the audit in the job's folder.
         """
         found = self.find(id)
         job = found.job

@@ -19,7 +19,7 @@ from worker.job.receipt import JobReceipt
 from worker.results.end_review import read_end_reviews
 
 _DIGITS: Final = 16
-"""Number of hexadecimal digits of a SHA-256 (64 bits) that identify a photo."""
+"""Photos are compared by this many hexadecimal digits of their SHA-256 (64 bits)."""
 _NOT_IN_DOUBT: Final = 0
 Photos = npt.NDArray[np.uint64]
 
@@ -34,7 +34,7 @@ class AnsweredPhotos:
         self._photos = _numbers(())
 
     def photos(self) -> Photos:
-        """The photos' hashes, ``uint64 (photos,)``. A new answer replaces the array."""
+        """The photos' hashes, ``uint64 (photos,)``."""
         with self._lock:
             stamp = self._store.stamp()
             if stamp != self._seen:
@@ -45,10 +45,10 @@ class AnsweredPhotos:
 
 
 class UnansweredRows:
-    """Counts the unanswered rows of one job. The job's part files are read once per receipt.
+    """Counts the unanswered rows of one job. Reads the part files again if the receipt changes.
 
     Args:
-        job: a finished job. With several models, a row is answered when the label of every unsure model is.
+        job: a finished job. With several models, a row needs an answer for each unsure model.
         answered: returns the photos with an answer for a model, in any job.
     """
 
@@ -72,16 +72,16 @@ class UnansweredRows:
 
 
 def _numbers(photos: Iterable[str | None]) -> Photos:
-    """:func:`_doubtful_photos` as integers. A photo without SHA-256 gets 1, which never has an answer."""
+    """The first 64 bits of each SHA-256. 0 for None, and 1 for an empty text."""
     return np.fromiter(
         (_NOT_IN_DOUBT if photo is None else int(photo[:_DIGITS] or "1", 16) for photo in photos), np.uint64
     )
 
 
 def _doubtful_photos(job: Job) -> Iterator[tuple[str | None, ...]]:
-    """For each row whose worst status is review, a tuple with an element for each model: the photo's SHA-256.
+    """Yield each row for review: the photo's SHA-256, once per model.
 
-    If a model's label needs no review, its element is None. If only the photo's path is known, it is an empty text.
+    None if the model's label needs no review. An empty text if the SHA-256 is unknown.
     """
     ended = [read_end_reviews(question) for question in job.questions]
     for chunk, key in sorted(job.part_keys().items()):

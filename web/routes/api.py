@@ -71,17 +71,21 @@ async def classify(
     top_k: Annotated[int, Query(ge=1, le=1000, description="Number of classes in the answer, best first.")] = 3,
     precision: Annotated[
         float | None,
-        Query(gt=0, lt=1, description="Fraction of labeled photos that must be right: one of the model's precisions."),
+        Query(
+            gt=0,
+            lt=1,
+            description="Fraction of labeled photos that must be right. The model must support this precision.",
+        ),
     ] = None,
     threshold: Annotated[
         float | None,
-        Query(gt=0, le=1, description="The lowest confidence without review; replaces precision."),
+        Query(gt=0, le=1, description="Labels with this confidence need no review. Replaces precision."),
     ] = None,
 ) -> Response:
     """Label photos.
 
     Each photo gets an answer or an error, in order. URLs are downloaded as in a catalogue: private addresses are
-    refused, also behind DNS names and redirects. While too many photos wait, the answer is 429 with Retry-After.
+    refused, even behind DNS names and redirects. While too many photos wait, the answer is 429 with Retry-After.
     """
     async with state.bodies.photos(request) as sent:
         whole = [photo.data for photo in sent if isinstance(photo.data, bytes)]
@@ -111,7 +115,7 @@ class _Operation:
 
 @page_router.get("/api")
 def api_page(request: Request, state: State) -> HTMLResponse:
-    """The routes with an example."""
+    """The page that describes the API, with examples."""
     base = str(request.base_url).rstrip("/")
     header = "-H 'Authorization: Bearer TOKEN' " if state.settings.token else ""
     paths = request.app.openapi()["paths"]

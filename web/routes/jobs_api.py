@@ -1,4 +1,4 @@
-"""The API for jobs: start a job, show its progress, cancel, resume, retry. The pages use this API, too."""
+"""The API that starts and controls jobs. The pages use this API, too."""
 
 import json
 from pathlib import Path
@@ -56,7 +56,7 @@ class JobState(BaseModel):
     rate: float = Field(description="Rows a second.")
     seconds_left: float | None = Field(description="Remaining seconds at the rate of the last minute; null if unknown.")
     remarks: list[str] = Field(
-        description="Why the job does not progress. For a new job, also how the catalogue is read."
+        description="Why the job does not progress. For a new job, also remarks on the catalogue."
     )
     links: Links
 
@@ -65,7 +65,7 @@ class JobList(BaseModel):
     """Jobs, newest first."""
 
     jobs: list[JobState]
-    damaged: dict[str, str] = Field(description="Id → the fault of a job that cannot be read.")
+    damaged: dict[str, str] = Field(description="The faults of unreadable jobs by id.")
 
 
 _NEW: Final = {"source": "/data/spring.csv", "model": "shop@champion", "name": "spring"}

@@ -1,4 +1,4 @@
-"""The pages of jobs: a table of all jobs, the form for a new job, one job, and its files."""
+"""The pages of all jobs, of a new job, and of one job."""
 
 import mimetypes
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def _job(id: str, state: State) -> WebJob:
 
 
 Found = Annotated[WebJob, Depends(_job)]
-"""The job with the id in the path. Found in a thread, because the disk is read."""
+"""The job with the id in the path."""
 
 
 @router.get("/jobs")
@@ -108,7 +108,7 @@ async def show_preview(request: Request, state: State, form: Annotated[PreviewFo
     root = places.checked(form.image_root, "the image root") if form.image_root else None
     hosts, suffix = state.settings.allow_host or (), form.image_suffix or None
     options = (form.image_column or None, root, form.encoding or None, hosts, suffix)
-    with ExitStack() as files:  # deletes the upload, even if the server ends
+    with ExitStack() as files:  # always deletes the upload
         if file and file.filename:
             place = await run_in_threadpool(files.enter_context, uploaded(file.filename, file.file))
             source = str(place)
@@ -205,7 +205,7 @@ def download(found: Found, file: str) -> Response:
         return _file(path, path.name)
     name = f"{found.id}-{key}"
     head = {"content-disposition": f'attachment; filename="{name}"'}
-    if key == PAGE_FILE:  # links would lead to files that are not downloaded with the page
+    if key == PAGE_FILE:  # removes links to files that are not downloaded
         return Response(without_file_links(_receipt_html(found)), headers=head, media_type=_media_type(name))
     storage = found.job.home if file in _OF_ALL else found.job.storage
     folder = storage.on_disk("")

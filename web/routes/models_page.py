@@ -1,4 +1,4 @@
-"""The pages of models: all versions, one model, one version with its card; promotion and rollback."""
+"""The pages of models, with promotion and rollback."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -152,13 +152,13 @@ def report(state: State, name: str, which: str) -> Response:
 
 @router.get("/models/{name}/{which}/cycle")
 def cycle_report(state: State, name: str, which: str) -> Response:
-    """The stored report of the cycle that trained a version."""
+    """The stored report of the training cycle of a version."""
     return stored_page(_kept(state, name, which, CYCLE_REPORT))
 
 
 @router.get("/models/{name}/{which}/classes.csv")
 def classes(state: State, name: str, which: str) -> Response:
-    """The figures of each class, as plain text, because the stored report that links here cannot download files."""
+    """The figures of each class. Plain text, because the report's links cannot download files."""
     return Response(_kept(state, name, which, "classes.csv"), media_type="text/plain; charset=utf-8")
 
 
@@ -179,7 +179,11 @@ def _kept(state: WebState, name: str, which: str, file: str) -> bytes:
     registry = open_registry(state.settings.registry)
     kept = registry.training(*_version(registry, name, which), file)
     if kept is None:
-        todo = "publish the version again with --run" if file in REPORT_FILES else "the folder of its cycle may have it"
+        todo = (
+            "publish the version again with --run"
+            if file in REPORT_FILES
+            else "look in the folder of its training cycle"
+        )
         raise Problem(404, f"Expected {file} of {name}@{which}, but the registry has none; {todo}.")
     return kept.read_bytes()
 
@@ -232,7 +236,7 @@ def _done(name: str, event: Event | None) -> JSONResponse:
 
 
 class VariantRow(NamedTuple):
-    """One model of a bundle."""
+    """A variant of a bundle."""
 
     name: str
     variant: Variant
@@ -240,7 +244,7 @@ class VariantRow(NamedTuple):
 
 
 class ClassRule(NamedTuple):
-    """A class at the default precision: its threshold, and the fraction of its rows that reach this threshold."""
+    """A class at the default precision. ``coverage``: the fraction of its rows without review."""
 
     label: str
     threshold: float | None
@@ -253,8 +257,8 @@ class ModelCard:
     """The card of a bundle.
 
     Attributes:
-        classes: sorted by the fraction of rows without review, lowest first. Empty without a default precision.
-        reference: the model's answers on the photos that set its thresholds.
+        classes: sorted by coverage, lowest first. Empty if the model has no default precision.
+        reference: the model's answers on its calibration photos.
         readme: HTML, or None.
     """
 

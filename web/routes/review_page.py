@@ -1,4 +1,4 @@
-"""The review page and its API: leased photos, answers, pictures of rows."""
+"""The review page and its API."""
 
 import getpass
 import json
@@ -109,7 +109,7 @@ class QuestionList(BaseModel):
 
 
 class SentAnswers(BaseModel):
-    """Answers in order. If one is sent twice (with the same id), it is stored once."""
+    """Answers in order. An answer that is sent twice with the same id is stored once."""
 
     answers: Annotated[list[Answer], Field(max_length=500)]
     reviewer: Annotated[str | None, Field(max_length=64)] = None
@@ -117,7 +117,7 @@ class SentAnswers(BaseModel):
 
 
 class ReviewClass(BaseModel):
-    """A class, addresses of example photos, and the number of photos for review with this predicted class."""
+    """A class with URLs of example photos. ``doubtful``: number of photos for review with this predicted class."""
 
     label: str
     examples: list[str]
@@ -185,7 +185,7 @@ async def photo(
         str,
         Query(
             pattern="^[0-9a-f]{0,64}$",
-            description="First digits of the photo's SHA-256. A photo with other digits is not shown.",
+            description="First digits of the photo's SHA-256. A changed photo is not shown.",
         ),
     ] = "",
 ) -> Response:
@@ -203,7 +203,7 @@ async def photo(
 
 @router.get("/jobs/{id}/golden/{name}", response_class=Response, include_in_schema=False)
 async def golden_photo(state: State, id: str, name: str, side: Side = 96) -> Response:
-    """A golden photo of the job's model, as a JPEG."""
+    """An example photo from the model's bundle, as a JPEG."""
     data = await state.pictures.draw(await run_in_threadpool(_golden_photo, state, id, f"golden/{name}"), side)
     return Response(data, media_type="image/jpeg", headers={"cache-control": "private, max-age=600"})
 
@@ -257,15 +257,15 @@ def questions(
     },
 )
 def answers(request: Request, state: State, id: str, choice: Chosen, sent: SentAnswers, audit: Audit = 0) -> Stored:
-    """Store answers. The reply lists the stored answers. They are on the disk, and survive a crash.
+    """Store answers. The reply lists the answers that are safely on the disk.
 
-    ``kind`` may be label, not_a_product, more_than_one, note, skip or undo. Each answer has its own ``id``.
+    ``kind`` may be label, not_a_product, more_than_one, note, skip or undo. Each answer needs a unique ``id``.
     """
     name = _reviewer(request, state, sent.reviewer)
     review = state.reviews.open(id, audit, begins=True)
     try:
         return review.answer(name, sent.tab or name, choice, sent.answers)
-    except InputError as error:  # the file cannot be written; wrong answers do not raise it
+    except InputError as error:  # the file cannot be written
         raise Problem(507, str(error)) from error
 
 
@@ -273,7 +273,7 @@ def answers(request: Request, state: State, id: str, choice: Chosen, sent: SentA
 def classes(state: State, id: str, audit: Audit = 0) -> ReviewClasses:
     """Return the model's classes, then classes that reviewers added, each with example photos.
 
-    Examples are rows labeled with the class; if there are none, photos of the model's bundle.
+    Examples are rows labeled with the class, otherwise photos of the model's bundle.
     """
     review = state.reviews.open(id, audit)
     place, of_rows = f"/jobs/{quote(id)}", review.questions.examples
@@ -299,7 +299,7 @@ def correct(state: State, id: str) -> CorrectedResult:
 def _reviewer(request: Request, state: WebState, name: str | None) -> str:
     name = name or reviewer_of(request) or _user_name(state)
     if not name:
-        raise Problem(422, "Expected the name of a reviewer; send it as reviewer, or set it on the page.")
+        raise Problem(422, "Expected a reviewer's name; send the field reviewer, or enter the name on the page.")
     return _checked_name(name)
 
 
@@ -311,7 +311,7 @@ def _checked_name(name: str) -> str:
 
 
 def _user_name(state: WebState) -> str:
-    """The name of this machine's user, if only this user can open the page. Empty otherwise."""
+    """The user's name on this machine. Empty if other users can open the page."""
     if not state.settings.is_personal:
         return ""
     try:

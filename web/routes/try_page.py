@@ -50,7 +50,7 @@ async def model(state: State) -> dict[str, Any]:
 
 @router.get("/edge.onnx")
 def edge_graph(state: State, if_none_match: str = Header("")) -> Response:
-    """The edge graph for a browser, at an address with the model's digest."""
+    """The ONNX model that the browser runs."""
     served = state.classifier.model
     if served is None:
         raise Problem(503, f"No model is available: {state.classifier.trouble}", {"retry-after": "5"})
@@ -117,7 +117,7 @@ def _edge_rules(served: ServedModel) -> dict[str, Any]:
 
 
 def _edge_of(served: ServedModel) -> tuple[Bundle, str]:
-    """The bundle, and a variant with an edge graph for the browser: the current variant, if it has one."""
+    """The bundle, and a variant with ``edge.onnx``. Prefers the current variant."""
     if not served.path.is_dir():
         raise Problem(404, f"{served.name} is a single ONNX file: a browser needs a bundle with edge.onnx.")
     bundle = read_manifest(served.path)

@@ -5,7 +5,7 @@ function problemText(body) {
   try {
     return JSON.parse(body).detail;
   } catch {
-    return "The server refused.";
+    return "The server refused the request.";
   }
 }
 

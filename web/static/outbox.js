@@ -100,6 +100,6 @@ export class Outbox {
     const answer = await fetch(url, { method: "POST", body, headers });
     if (answer.ok) return answer.json();
     const { detail } = await answer.json().catch(() => ({}));
-    throw Object.assign(new Error(detail ?? "The server refused."), { detail });
+    throw Object.assign(new Error(detail ?? "The server refused the request."), { detail });
   }
 }

@@ -152,7 +152,7 @@ function show() {
   }
   $("photo").replaceChildren(question.picture);
   $("caption").textContent = captionOf(question);
-  if (question.undone) $("caption").append(" · ", element("b", `Taken back: ${question.undone}`));
+  if (question.undone) $("caption").append(" · ", element("b", `Undone: ${question.undone}`));
   $("question").textContent = `Is it ${named(question.label)}?`;
   $("why").textContent = whyOf(question);
   $("confirm").replaceChildren(element("span", `Yes, ${question.label} `), key("Enter"));

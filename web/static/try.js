@@ -277,7 +277,7 @@ function know(said) {
 
 const WHERE = {
   server: "Photos go to this server, which does not store them.",
-  loading: "Loading the model into this browser (14 MB for its engine) …",
+  loading: "Loading the model into this browser (14 MB for the engine) …",
   browser: "Photos stay on this device.",
 };
 

@@ -44,13 +44,13 @@ export function showAnswer(card, name, answer, model) {
 function why({ status, error, error_message, reason, label, confidence, threshold, unknown }, model) {
   if (status === "failed") return error_message ?? error;
   if (reason === "unknown") {
-    return `Unlike the model's products: its out-of-distribution score, ${number.format(unknown)}, is above the limit, ${number.format(model.unknown_limit)}.`;
+    return `Unlike the model's products: the out-of-distribution score, ${number.format(unknown)}, is above the limit, ${number.format(model.unknown_limit)}.`;
   }
   if (threshold === null) return `${label} has no promised precision: all its photos go to review.`;
   const [sure, limit] = apart(confidence, threshold);
   return status === "labeled"
-    ? `Sure enough: ${sure} is no less than the threshold of ${label}, ${limit}.`
-    : `Not sure enough: ${sure} is under the threshold of ${label}, ${limit}.`;
+    ? `Sure enough: ${sure} reaches the threshold of ${label}, ${limit}.`
+    : `Not sure enough: ${sure} is below the threshold of ${label}, ${limit}.`;
 }
 
 /** Both with enough digits to show the difference. */
@@ -98,8 +98,8 @@ export function showHeat(card, { label, confidence, drops, milliseconds }) {
   canvas.getContext("2d").putImageData(image, 0, 0);
   canvas.classList.remove("hidden");
   const copied = " The map shows a smaller copy of the photo, whose confidence may differ.";
-  const matters = `Each of ${drops.flat().length} patches was covered with the photo's mean colour. Red parts raise the confidence in ${label}; covering the reddest lowers it from ${percent(confidence)} to ${percent(confidence - most)}.${copied}`;
-  const nothing = `No single patch of ${drops.flat().length} matters: covering one lowers ${label} by less than a point from ${percent(confidence)}.${copied}`;
+  const matters = `Each of ${drops.flat().length} patches was covered with the photo's mean colour. Red parts raise the confidence in ${label}. Covering the reddest part lowers it from ${percent(confidence)} to ${percent(confidence - most)}.${copied}`;
+  const nothing = `None of ${drops.flat().length} patches matters: covering one lowers the confidence in ${label} (${percent(confidence)}) by less than a point.${copied}`;
   const said = card.querySelector(".heat-said");
   said.textContent = `${most < 0.01 ? nothing : matters} ${Math.round(milliseconds)} ms.`;
   said.classList.remove("hidden");

@@ -155,7 +155,7 @@ def test_rows_with_several_photos_are_remarked_once_all_are_read(tmp_path: Path)
     catalogue = open_catalogue(file)
     assert sum(batch.num_rows for batch in catalogue.batches) == 9001
     assert catalogue.remarks == [
-        "1 row names several photos under 'image': the first photo is used. Other photos need their own rows."
+        "1 row names several photos under 'image': the first photo is used. Add rows for the other photos."
     ]
 
 
