@@ -100,7 +100,7 @@ def promoted_words(registry: Registry, version: VersionName) -> str:
 
 def restored_words(registry: Registry, version: VersionName) -> str:
     """The result of a rollback, as text."""
-    stays = "Later jobs use it. It stays champion until a retraining has new data."
+    stays = "Later jobs use it. A retraining replaces it only if it has new data."
     return f"{version} is the champion again. {stays} {promise_of(registry, version)}"
 
 

@@ -252,7 +252,7 @@ def test_fine_tuning_that_diverges_keeps_the_head(request_of, tmp_path, session_
     request = request_of(epochs=1, folds=0).model_copy(update={"weights": str(body)})
     diary = Diary(on_goes_on=lambda *_: spoilt.save_weights(body))
     result = train(request, tmp_path / "run", session_cache, diary)
-    assert ["Fine-tuning diverged: the head" in note for note in diary.notes] == [True]
+    assert ["Fine-tuning diverged: the run keeps the head" in note for note in diary.notes] == [True]
     assert (result.args.state, result.args.is_frozen) == (RunState.COMPLETE, True)
     assert files_of(result.run.path) == OF_A_HEAD
 
