@@ -96,7 +96,7 @@ def test_text_formats_and_the_terminal(tmp_path: Path, shop: Path, models: Model
         "failed",
     )
     assert all(name in done.stdout for name in ("category", "colour", "24 rows", "worst status"))
-    assert "no promise for all labels" in one_line(done.stdout)
+    assert "not for all labels of a row together" in one_line(done.stdout)
     again = run(shop, two, tmp_path / "labels.csv")
     assert "done already" in again.stderr
     assert run(shop, two, tmp_path / "labels.jsonl").returncode == 0
