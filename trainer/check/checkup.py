@@ -24,11 +24,12 @@ from trainer.data.photo_cache import StatisticsStore
 from trainer.data.photo_files import FaultKind, PhotoFault, hash_photos, stray_fault
 
 SMALLEST_SIDE: Final = 64
-"""Pixels of the longer side. A smaller photo has too little detail for a network of 128 pixels."""
+"""Length of the longer side in pixels. A smaller photo has too little detail for a network of 128 pixels."""
 
 MOST_OF_A_CLASS: Final = 0.5
 LEAST_OF_A_CLASS: Final = 8
-"""An issue that most photos of a class share is a property of the class, if the class has this many photos."""
+"""An issue is a property of a class if more than ``MOST_OF_A_CLASS`` of its photos have it, in a class of at least
+``LEAST_OF_A_CLASS`` photos."""
 
 BLURRY: Final = 0.29
 SHARP_STEP: Final = 36
@@ -47,7 +48,7 @@ class Issue(StrEnum):
     """Issues of photos, most serious first. The names are also columns of ``check.csv``."""
 
     def __new__(cls, value: str, meaning: str) -> Self:
-        """Create an issue with its meaning."""
+        """Create an issue. ``meaning`` explains it to users."""
         issue = str.__new__(cls, value)
         issue._value_, issue.meaning = value, meaning
         return issue
@@ -92,7 +93,7 @@ LIMITS: Final[Mapping[Issue, float]] = {
     Issue.LOW_INFORMATION: 0.3,
     Issue.TOO_SMALL: 1.0,
 }
-"""Issue → limit. A photo with a lower score has the issue. Scores of all other issues are 0 or 1."""
+"""Issue → limit. A photo has the issue if its score is below the limit. Scores of all other issues are 0 or 1."""
 
 Scores = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
@@ -146,12 +147,12 @@ def _graded(seen: Mapping[str, npt.NDArray[Any]]) -> dict[Issue, Scores]:
 
 
 def _usualness(sizes: Scores) -> Scores:
-    """Score each size from 1, typical, to 0."""
+    """Score each size from 0 (unusual) to 1 (typical)."""
     if not len(sizes):
         return sizes
     low, high = np.percentile(sizes, [25, 75])
     middle = (low + high) / 2
-    # with equal quartiles, the first term is 0
+    # high - low may be 0
     breadth = max((high - low) * (1 + 2 * _IQR_FACTOR), middle)
     usualness: Scores = 1 - np.minimum(1.0, np.abs(sizes - middle) / breadth)
     return usualness
@@ -251,12 +252,12 @@ class Checkup:
 
     @property
     def outliers(self) -> int:
-        """Number of usable photos without a product."""
+        """Number of usable photos with the label ``_none``."""
         return sum(photo.label == NONE for photo in self.scanned.photos)
 
     @cached_property
     def twins(self) -> Mapping[int, int]:
-        """Position of a photo → position of its duplicate or of its twin in another split."""
+        """Maps each duplicate or leaked photo to the other photo, by position."""
         photos, relations, twins = self.scanned.photos, self.relations, dict[int, int]()
         for pair in sorted(relations.near, key=lambda pair: pair.likeness):
             twins.update({pair.first: pair.second, pair.second: pair.first})
