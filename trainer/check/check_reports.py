@@ -222,8 +222,8 @@ def _faulty_rows(checkup: Checkup) -> Iterator[list[object]]:
 def check_page(checkup: Checkup, links: Mapping[str, str] = MappingProxyType({})) -> str:
     """Render a page of all issues with example photos, at most about three megabytes.
 
-    ``links``: text of a link → its address relative to the page. Faulty photos are not opened, because decoding them
-    may crash.
+    ``links``: the address of each link, relative to the page, by its text. Faulty photos are not opened, because
+    decoding them may crash.
     """
     photos, data = checkup.scanned.photos, checkup.dataset.source
 

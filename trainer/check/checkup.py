@@ -28,8 +28,8 @@ SMALLEST_SIDE: Final = 64
 
 MOST_OF_A_CLASS: Final = 0.5
 LEAST_OF_A_CLASS: Final = 8
-"""An issue is a property of a class if more than ``MOST_OF_A_CLASS`` of its photos have it, in a class of at least
-``LEAST_OF_A_CLASS`` photos."""
+"""If more than ``MOST_OF_A_CLASS`` of the photos have an issue, it is a property of the class. Classes with fewer than
+``LEAST_OF_A_CLASS`` photos have no properties."""
 
 BLURRY: Final = 0.29
 SHARP_STEP: Final = 36
@@ -93,7 +93,7 @@ LIMITS: Final[Mapping[Issue, float]] = {
     Issue.LOW_INFORMATION: 0.3,
     Issue.TOO_SMALL: 1.0,
 }
-"""Issue → limit. A photo has the issue if its score is below the limit. Scores of all other issues are 0 or 1."""
+"""The limit of each issue. Photos with a lower score have the issue. Scores of all other issues are 0 or 1."""
 
 Scores = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
@@ -103,7 +103,7 @@ Flags = npt.NDArray[np.bool_]
 class PhotoIssues:
     """The issues of single photos. Every array has one value per photo. Scores go from 0, the worst, to 1.
 
-    ``properties``: class → issue → share of the class. If more than half of a class has an issue, the
+    ``properties``: for each class, the share of photos with an issue. If more than half of a class has an issue, the
     class gets the issue instead of its photos.
     """
 

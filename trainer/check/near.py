@@ -55,7 +55,7 @@ _LARGEST_DIFFERENCE: Final = 8.0
 _WORST_IN_PLACE: Final = 14.0
 _WORST_OF_SHIFT: Final = 220.0
 _LARGEST_WORST: Final = 32.0
-"""Limits of ``PairFit.worst``: pictures that differ only in their text are not duplicates. Limits for crops are higher."""
+"""Limits of ``PairFit.worst``: pictures that differ only in text are no duplicates. Limits for crops are higher."""
 
 _LARGEST_TINT: Final = 0.1
 _SAME_DIFFERENCE: Final = 1.0

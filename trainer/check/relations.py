@@ -101,7 +101,7 @@ def _places(keys: Iterable[object]) -> dict[object, list[int]]:
 
 
 def is_placeholder(rows: int, labels: int) -> bool:
-    """Whether a picture with this many copies and labels is a placeholder."""
+    """Whether a picture in ``rows`` rows with ``labels`` different labels is a placeholder."""
     return rows >= (PLACEHOLDER_ROWS if labels > 1 else PLACEHOLDER_ROWS_OF_ONE_LABEL)
 
 

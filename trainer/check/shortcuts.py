@@ -90,8 +90,8 @@ def guess_from_accidents(
 ) -> list[Guess]:
     """Guess the classes from each feature alone, and from all features together.
 
-    The photos of a group are copies of one image. The order of the photos does not affect the result. Returns the best
-    guess first. Returns no guess if there are too few photos, groups or classes.
+    ``groups``: copies of one image have the same number. The order of the photos does not affect the result. Returns
+    the best guess first. Returns no guess if there are too few photos, groups or classes.
     """
     if not paths:
         return []

@@ -45,8 +45,8 @@ _MOST_NAMES: Final = 10
 class ImportOptions:
     """Options of an import. A missing image option is read from the job or run next to the file.
 
-    ``reviewer``: the name for rows without a reviewer. ``new_labels``: unknown labels to accept. The job
-    or run also gives the ``prefix`` of Hangtag's columns, the model's ``classes``, and ``above_classes`` to refuse.
+    ``reviewer``: the name for rows without a reviewer. ``new_labels``: unknown labels to accept. The job or run also
+    gives the ``prefix`` of Hangtag's columns, the model's ``classes``, and ``above_classes`` to refuse.
     """
 
     reviewer: str | None = None
@@ -63,7 +63,7 @@ class ImportOptions:
 class ReviewFile:
     """The votes in a review file, with and without a time.
 
-    ``named``: labels of the model. ``rows_of``: label → numbers of the rows that vote for it, from 1.
+    ``named``: labels of the model. ``rows_of``: for each label, the rows that vote for it (the first row is 1).
     """
 
     rows: int

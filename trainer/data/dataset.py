@@ -90,7 +90,7 @@ class LabeledPhoto:
         chosen: whether the photo was reviewed because a model was unsure. Such photos are harder than most, so they
             are only for training.
         sha256: SHA-256 of the file when it was labelled, or None if the file may change.
-        error: why the photo is missing, if this is known already.
+        error: why the photo is missing, if known.
         cell: the URL, or the path relative to a URL, of a photo that :func:`fetch_photos` downloads.
     """
 
@@ -125,8 +125,8 @@ class Exclusion:
 class Dataset:
     """Labelled photos of a folder or a table, in a fixed order, and the excluded files.
 
-    ``classes`` are sorted, without ``NONE``. A class's index is its position. ``parents``: label → parent, from a
-    table's labels, such as ``shoes > boots`` for the class ``boots`` under ``shoes``.
+    ``classes`` are sorted, without ``NONE``. A class's index is its position. ``parents``: each label's parent,
+    from table labels such as ``shoes > boots``, where ``shoes`` is the parent of ``boots``.
     """
 
     source: Path
@@ -348,7 +348,10 @@ def _alike(classes: Sequence[str]) -> list[str]:
 
 
 def _shared(classes: Sequence[str]) -> list[str]:
-    """Remarks on class names that may list several labels. Commas and slashes are reported only if two names share a part."""
+    """Remarks on class names that may list several labels.
+
+    Commas and slashes are reported only if two names share a part.
+    """
     remarks = []
     for mark in _SEVERAL:
         parts = {label: {part.strip() for part in label.split(mark)} for label in classes}
@@ -385,7 +388,7 @@ def _check_any(path: Path, dataset: Dataset) -> None:
 
 
 def read_parents(path: Path) -> dict[str, str]:
-    """Read a CSV with the columns ``label`` and ``parent``. Returns label → parent (empty at the top)."""
+    """Read a CSV with the columns ``label`` and ``parent``. Returns each label's parent, which is empty at the top."""
     parents: dict[str, str] = {}
     for label, parent in _rows(path):
         known = parents.setdefault(label, parent)

@@ -227,7 +227,7 @@ class FeatureStore:
                 self._files[path] = {name: row for row, name in enumerate(names.tolist())}
 
     def take(self, sha256s: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
-        """The cached features of these photos: SHA-256 → ``float32 (D,)``."""
+        """The cached features of these photos, ``float32 (D,)``, by SHA-256."""
         taken: dict[str, npt.NDArray[np.float32]] = {}
         for path, rows in self._files.items():
             if here := [name for name in sha256s if name in rows]:

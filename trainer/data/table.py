@@ -250,7 +250,7 @@ def _check_labels(catalogue: Catalogue, column: str, rows: Sequence[TableRow]) -
 
 
 def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow], dict[str, str], tuple[str, ...]]:
-    """Shorten labels like ``shoes > boots`` to the last name. Also returns label → parent, and notes for the user.
+    """Shorten labels like ``shoes > boots`` to the last name. Also returns each label's parent, and notes for the user.
 
     If a name has two parents, no label is shortened. Ancestors that all classes share are not in the tree.
     """

@@ -105,7 +105,7 @@ class NewCycle:
         """The earlier splits to extend, if any.
 
         The splits come from the latest finished cycle, the champion, or the settings, in this order. The champion's
-        splits come first if they contain the cycle's splits.
+        splits are preferred if they contain the cycle's splits.
         """
         name = self.config.name
         own = self.registry.training(name, champion, SPLITS_FILE) if champion else None

@@ -31,7 +31,7 @@ _OUTCOMES: Final = ("applied", "added", "agrees", "dropped", "not_found")
 _MOST_NAMES: Final = 3
 
 _Labels = Mapping[str, set[str]]
-"""SHA-256 → a photo's labels in the data."""
+"""The labels of each photo in the data, by SHA-256."""
 
 
 def collect(
@@ -134,7 +134,7 @@ def _table_notes(dataset: Dataset) -> tuple[str, ...]:
 def _resolved_by_bytes(
     votes: Sequence[Vote], photos: Sequence[LabeledPhoto], classes: ClassMap
 ) -> tuple[list[PhotoVotes], dict[Path, str]]:
-    """Group votes by the SHA-256 of photos. Also returns path → SHA-256 of photos that are only in the votes.
+    """Group votes by the SHA-256 of photos. Also returns the SHA-256 of photos that are only in the votes, by path.
 
     Votes get the current class names, so that votes for merged classes agree.
     """

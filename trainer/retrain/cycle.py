@@ -38,7 +38,7 @@ class CycleView(Protocol):
         """Show a remark."""
 
     def step(self, name: str, title: str) -> "AbstractContextManager[TrainingView]":
-        """Begin a step. The context manager yields a view that shows the step's progress."""
+        """Begin a step. The context manager yields a view of the step's progress."""
 
 
 @dataclass(frozen=True)

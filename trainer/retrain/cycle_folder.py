@@ -81,7 +81,7 @@ class Outcome(CycleRecord):
         number: number of the cycle, or 0 if no cycle began.
         champion: the compared champion, such as ``shop@3``. Without a comparison, the current champion.
         reasons: the gate's reasons against the challenger, or the reason why no cycle began.
-        seconds: step → seconds, over all processes that worked on the cycle.
+        seconds: seconds of each step, over all processes that worked on the cycle.
     """
 
     status: CycleStatus
@@ -129,7 +129,7 @@ class Collected(CycleRecord):
         fingerprint: digest of all photos, labels and products.
         outliers: number of photos with the label ``_none``.
         new, gone, relabeled: how many photos are new, missing or relabelled since the previous cycle.
-        dropped: class → number of photos, for dropped classes.
+        dropped: number of photos of each dropped class.
         notes: remarks on how a table was read, and on photos that could not be downloaded.
         parents: each label's parent, by current class name, if a table has labels like ``shoes > boots``.
     """
@@ -163,7 +163,7 @@ class PairedAccuracy(CycleRecord):
 
 
 class Brier(CycleRecord):
-    """Mean Brier scores on photos of classes that both models have, from 0 to 2. Lower is better.
+    """Mean Brier scores (0 to 2) on photos of classes that both models have. Lower is better.
 
     ``z`` is the z-score of the challenger's gain. The challenger is better if ``z`` is above 0.
     """
@@ -220,7 +220,7 @@ class Footprint(CycleRecord):
     """A model's size and speed on this machine.
 
     Attributes:
-        default_bytes: file size of the default variant, int8 or float32.
+        default_bytes: file size of the default variant.
         compared_bytes: file size of the compared variant: float32 if the models' defaults differ.
         images_per_s: speed of the compared variant on one thread.
     """
@@ -340,7 +340,7 @@ class CycleFolder:
     rows = Inside("catalogue")  # the compared rows of the catalogue, and both models' labels
     verdict = Inside("verdict.json")  # GateVerdict
     published = Inside("published.json")  # the challenger's version
-    seconds = Inside("seconds.json")  # step → seconds
+    seconds = Inside("seconds.json")  # seconds of each step
     report = Inside("report.html")
     outcome = Inside("outcome.json")  # Outcome; the cycle's last file
 
@@ -361,7 +361,7 @@ class CycleFolder:
         return self.read(path, kind) if path.is_file() else None
 
     def step_seconds(self) -> dict[str, float]:
-        """Step → seconds so far."""
+        """The seconds of each step so far."""
         return dict(json.loads(self.seconds.read_bytes())) if self.seconds.is_file() else {}
 
     def abandon(self, why: str) -> None:
