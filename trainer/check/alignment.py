@@ -22,7 +22,7 @@ _GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)
 class PairFit:
     """The results of aligning pairs of pictures. Every array has one row per pair."""
 
-    # left, top, right and bottom side of the second picture in the first, as fractions of the first's width and height
+    # the second picture's place in the first: left, top, right, bottom, as fractions of the first's size
     boxes: Floats
     likeness: Floats  # correlation of the fine details
     difference: Floats  # mean over the pixels of the largest channel difference, 0 to 255

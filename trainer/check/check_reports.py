@@ -55,7 +55,7 @@ _FACTS: Final = {
 """Columns of :class:`trainer.data.photo_files.ImageStatistics` that are shown next to the score."""
 
 _Couple = tuple[int, int, str]
-"""The positions of two photos, and their relation."""
+"""The positions of two photos in the data, and their relation."""
 _Tile = tuple[int, str, list[Any]]
 """A photo on the page: its position, a title (by default its class), and lines of text."""
 
@@ -119,7 +119,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def property_sentences(checkup: Checkup) -> list[str]:
-    """The issues of most photos of a class, such as ``shirt: light (97%), grey (61%)``."""
+    """Issues that most photos of a class have, such as ``shirt: light (97%), grey (61%)``."""
     return [
         f"{brief(label)}: {', '.join(f'{issue} ({part:.0%})' for issue, part in issues.items())}"
         for label, issues in checkup.photo_issues.properties.items()
@@ -222,8 +222,8 @@ def _faulty_rows(checkup: Checkup) -> Iterator[list[object]]:
 def check_page(checkup: Checkup, links: Mapping[str, str] = MappingProxyType({})) -> str:
     """Render a page of all issues with example photos, at most about three megabytes.
 
-    ``links``: text of a link → its address relative to the page. Faulty photos are not opened, because decoding them
-    may crash.
+    ``links``: the address of each link, relative to the page, by its text. Faulty photos are not opened, because
+    decoding them may crash.
     """
     photos, data = checkup.scanned.photos, checkup.dataset.source
 

@@ -24,11 +24,12 @@ from trainer.data.photo_cache import StatisticsStore
 from trainer.data.photo_files import FaultKind, PhotoFault, hash_photos, stray_fault
 
 SMALLEST_SIDE: Final = 64
-"""Pixels of the longer side. A smaller photo has too little detail for a network of 128 pixels."""
+"""Length of the longer side in pixels. A smaller photo has too little detail for a network of 128 pixels."""
 
 MOST_OF_A_CLASS: Final = 0.5
 LEAST_OF_A_CLASS: Final = 8
-"""An issue that most photos of a class share is a property of the class, if the class has this many photos."""
+"""If more than ``MOST_OF_A_CLASS`` of the photos have an issue, it is a property of the class. Classes with fewer than
+``LEAST_OF_A_CLASS`` photos have no properties."""
 
 BLURRY: Final = 0.29
 SHARP_STEP: Final = 36
@@ -47,7 +48,7 @@ class Issue(StrEnum):
     """Issues of photos, most serious first. The names are also columns of ``check.csv``."""
 
     def __new__(cls, value: str, meaning: str) -> Self:
-        """Create an issue with its meaning."""
+        """Create an issue. ``meaning`` explains it to users."""
         issue = str.__new__(cls, value)
         issue._value_, issue.meaning = value, meaning
         return issue
@@ -92,7 +93,7 @@ LIMITS: Final[Mapping[Issue, float]] = {
     Issue.LOW_INFORMATION: 0.3,
     Issue.TOO_SMALL: 1.0,
 }
-"""Issue → limit. A photo with a lower score has the issue. Scores of all other issues are 0 or 1."""
+"""The limit of each issue. Photos with a lower score have the issue. Scores of all other issues are 0 or 1."""
 
 Scores = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
@@ -102,7 +103,7 @@ Flags = npt.NDArray[np.bool_]
 class PhotoIssues:
     """The issues of single photos. Every array has one value per photo. Scores go from 0, the worst, to 1.
 
-    ``properties``: class → issue → share of the class. If more than half of a class has an issue, the
+    ``properties``: for each class, the share of photos with an issue. If more than half of a class has an issue, the
     class gets the issue instead of its photos.
     """
 
@@ -146,12 +147,12 @@ def _graded(seen: Mapping[str, npt.NDArray[Any]]) -> dict[Issue, Scores]:
 
 
 def _usualness(sizes: Scores) -> Scores:
-    """Score each size from 1, typical, to 0."""
+    """Score each size from 0 (unusual) to 1 (typical)."""
     if not len(sizes):
         return sizes
     low, high = np.percentile(sizes, [25, 75])
     middle = (low + high) / 2
-    # with equal quartiles, the first term is 0
+    # high - low may be 0
     breadth = max((high - low) * (1 + 2 * _IQR_FACTOR), middle)
     usualness: Scores = 1 - np.minimum(1.0, np.abs(sizes - middle) / breadth)
     return usualness
@@ -251,12 +252,12 @@ class Checkup:
 
     @property
     def outliers(self) -> int:
-        """Number of usable photos without a product."""
+        """Number of usable photos with the label ``_none``."""
         return sum(photo.label == NONE for photo in self.scanned.photos)
 
     @cached_property
     def twins(self) -> Mapping[int, int]:
-        """Position of a photo → position of its duplicate or of its twin in another split."""
+        """Maps each duplicate or leaked photo to the other photo, by position."""
         photos, relations, twins = self.scanned.photos, self.relations, dict[int, int]()
         for pair in sorted(relations.near, key=lambda pair: pair.likeness):
             twins.update({pair.first: pair.second, pair.second: pair.first})

@@ -1,8 +1,8 @@
 """Near duplicates: the same picture saved again, resized, or slightly cropped.
 
 A nearest-neighbour search over photos and their crops finds candidate pairs, so the work grows linearly. The first
-picture of a pair is then shifted and stretched to fit the second. Pairs are compared as icons, and at full size only if
-the icons match.
+picture of each pair is shifted and stretched to fit the second. Pairs that match at icon size are compared at full
+size.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -42,7 +42,7 @@ _SIZE: Final = _LIGHT_FREQUENCIES**2 - 1 + 2 * (_COLOUR_FREQUENCIES**2 - 1)
 _WAVES: Final[Floats] = dct(np.eye(_GRID, dtype=np.float32), axis=0, norm="ortho")[:_LIGHT_FREQUENCIES]
 _CANDIDATE: Final = np.dtype([("first", np.intp), ("second", np.intp), ("box", np.float32, 4), ("merit", np.float32)])
 """Positions of two photos. ``box`` is the part of the first photo that resembles the second, in fractions of its width
-and height. Likelier pairs have a higher ``merit``."""
+and height. ``merit`` is higher for better matches."""
 Candidates = npt.NDArray[np.void]
 _SIDES: Final = ((0.0, 1 - _LARGEST_CUT), (_LARGEST_CUT, 1.0), (_LARGEST_CUT / 2, 1 - _LARGEST_CUT / 2))
 _BOXES: Final = np.array(
@@ -55,7 +55,7 @@ _LARGEST_DIFFERENCE: Final = 8.0
 _WORST_IN_PLACE: Final = 14.0
 _WORST_OF_SHIFT: Final = 220.0
 _LARGEST_WORST: Final = 32.0
-"""Limits of ``PairFit.worst``, to detect pictures that differ only in a text. Cropped copies may differ more."""
+"""Limits of ``PairFit.worst``: pictures that differ only in text are no duplicates. Limits for crops are higher."""
 
 _LARGEST_TINT: Final = 0.1
 _SAME_DIFFERENCE: Final = 1.0
@@ -64,7 +64,7 @@ _ICON_SHRINKING, _ICONS_AT_A_TIME = 4, 1024
 _HALF_SHRINKING, _HALVES_AT_A_TIME = 2, 256
 _HOPEFUL_DIFFERENCE: Final = 20.0
 _HOPEFUL_WORST: Final = 45.0
-"""Pairs that differ more when small are not compared at full size."""
+"""Pairs above these limits at icon size are not compared at full size."""
 _MOST_PROOFS: Final = 6
 """Only this many candidates of a photo are tested."""
 
@@ -264,7 +264,7 @@ def joined(count: int, links: Sequence[tuple[int, int]] | npt.NDArray[np.intp]) 
 
 
 def links_of(keys: Iterable[Hashable]) -> list[tuple[int, int]]:
-    """Link equal keys, as pairs (first position, other position)."""
+    """Pair the first position of each key with its later positions."""
     firsts: dict[Hashable, int] = {}
     places = ((firsts.setdefault(key, place), place) for place, key in enumerate(keys))
     return [(first, place) for first, place in places if first != place]

@@ -25,7 +25,7 @@ _COLUMNS: Final = ("from", "to", "reason")
 
 
 def make_outside(data: Path, folder: Path, option: str) -> None:
-    """Create a folder. Raises InputError if it is inside the data: later checks would read its files."""
+    """Create a folder. Raises InputError for a folder inside the data, which later checks would read."""
     within = data.is_dir() and folder.resolve().is_relative_to(data.resolve())
     if within or (folder.exists() and not folder.is_dir()):
         msg = f"Expected a folder outside {data} for {option}, got {folder}; choose another folder."
@@ -36,7 +36,7 @@ def make_outside(data: Path, folder: Path, option: str) -> None:
 def photos_to_move(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
     """The photos that would harm training, with the reasons.
 
-    If a picture has two labels, only its photos in the earliest split are moved. Photos without a split come before
+    Of copies with different labels, only those in the earliest split are moved. Photos without a split come before
     train, val and test. Photos are not moved if their file changed after hashing, or if their host failed.
     """
     photos, relations = checkup.scanned.photos, checkup.relations
@@ -125,7 +125,7 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _write_rest(checkup: Checkup, folder: Path, going: Iterable[LabeledPhoto]) -> Path:
-    """Write the rows that stay. Paths are absolute, because the CSV is in another folder."""
+    """Write the remaining rows. Paths are absolute, because the CSV is in another folder."""
     dataset, gone = checkup.dataset, set(going)
     root = dataset.table.image_root if dataset.table else ""
     rest = _free(folder / f"{dataset.source.stem}.csv")
@@ -163,7 +163,7 @@ def bring_back(folder: Path) -> BroughtBack:
         raise InputError(msg)
     renamed = []
     for there, back in moves.items():
-        place = _free(back)  # another file of this name may just have moved back
+        place = _free(back)  # an earlier move may have taken the path
         _move(there, place)
         renamed += [place] if place != back else []
     lost = [back for there, back in log.items() if there not in moves and not os.path.lexists(back)]

@@ -15,7 +15,7 @@ from trainer.data.photo_cache import StatisticsStore
 
 PLACEHOLDER_ROWS: Final = 10
 PLACEHOLDER_ROWS_OF_ONE_LABEL: Final = 20
-"""A picture with this many copies is a placeholder. The first limit is for copies with several labels."""
+"""A picture with this many copies is a placeholder. ``PLACEHOLDER_ROWS`` applies to copies with several labels."""
 
 
 class LeakKind(StrEnum):
@@ -41,7 +41,7 @@ class Relations:
 
     Attributes:
         exact: groups of photos with the same pixels.
-        pictures: for each photo, the index of its picture.
+        pictures: for each photo, an index that all its copies share.
         families: for each photo, the index of its group of photos with the same picture or product.
         placeholders: groups of copies of a placeholder image. They do not count as duplicates. Training excludes
             placeholders with several labels, so they are not conflicts or leaks.
@@ -101,7 +101,7 @@ def _places(keys: Iterable[object]) -> dict[object, list[int]]:
 
 
 def is_placeholder(rows: int, labels: int) -> bool:
-    """Whether a picture with this many copies and labels is a placeholder."""
+    """Whether a picture in ``rows`` rows with ``labels`` different labels is a placeholder."""
     return rows >= (PLACEHOLDER_ROWS if labels > 1 else PLACEHOLDER_ROWS_OF_ONE_LABEL)
 
 

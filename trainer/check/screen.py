@@ -45,7 +45,7 @@ _UNITS: Final = {"Fetching": "images/s", "Looking": "images/s"}
 def check_and_show(
     data: Path, out: Path, aside: Path | None, options: TableOptions = USUAL_COLUMNS, *, strict: bool, as_json: bool
 ) -> ExitCode:
-    """Check photos, write reports to ``out``, move harmful photos to ``aside`` if set, and show the result."""
+    """Check photos, write reports to ``out``, and show the result. Harmful photos are moved to ``aside``."""
     make_outside(data, out, "--out")
     started, dataset = time.monotonic(), read_dataset(data, options)
     if aside is not None:

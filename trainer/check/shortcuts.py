@@ -30,8 +30,8 @@ LEAST_GAIN: Final = 0.1
 LEAST_SHARE: Final = 0.25
 LEAST_SHARE_OF_PAIR: Final = 0.5
 """The baseline always guesses the most frequent class. A shortcut gains at least ``LEAST_GAIN`` in accuracy. It also
-avoids ``LEAST_SHARE`` of the baseline's errors (for a pair of classes, ``LEAST_SHARE_OF_PAIR``). Chance must not
-explain the gain.
+corrects at least ``LEAST_SHARE`` of the baseline's errors, or ``LEAST_SHARE_OF_PAIR`` for a pair of classes. Chance
+must not explain the gain.
 """
 
 _ERRORS: Final = 3.0
@@ -55,7 +55,7 @@ class Guess:
     """The cross-validated accuracy of guessing the class from one accidental feature.
 
     ``majority`` is the accuracy of always guessing the most frequent class. ``pair``: the two classes that the
-    feature distinguishes best. The pair stands out if neither the product nor chance explains the result.
+    feature distinguishes best. ``pair_stands_out``: neither the product nor chance explains the pair's accuracy.
     """
 
     feature: str
@@ -90,8 +90,8 @@ def guess_from_accidents(
 ) -> list[Guess]:
     """Guess the classes from each feature alone, and from all features together.
 
-    The photos of a group are copies of one image. The order of the photos does not affect the result. Returns the best
-    guess first. Returns no guess if there are too few photos, groups or classes.
+    ``groups``: copies of one image have the same number. The order of the photos does not affect the result. Returns
+    the best guess first. Returns no guess if there are too few photos, groups or classes.
     """
     if not paths:
         return []

@@ -44,7 +44,7 @@ _JOINED: Final = "; "
 
 @dataclass(frozen=True)
 class Labels:
-    """A job, and the path of its result. A queued job stores its own result, so the path is None."""
+    """A job, and the path of its result, or None if the job's folder contains the result."""
 
     job: Job
     result: Path | None
@@ -54,7 +54,7 @@ class Labels:
 class CorrectedResult:
     """The changes in a corrected result, as numbers of rows.
 
-    In a job with several models, ``changed`` to ``in_conflict`` count a row once per question.
+    In a job with several models, ``changed`` to ``in_conflict`` add up the rows of all questions.
 
     Attributes:
         output: the path or URL of the corrected copy.
@@ -103,8 +103,9 @@ def apply_to_job(labels: Labels, store: CorrectionStore, output: Path | None = N
     """Write the corrected copy of a result to ``output``, by default next to the result.
 
     Records the figures of an audit. The copy of ``labels.csv`` is named ``labels.corrected.csv``. The copy for a
-    queued job is ``labels.corrected.parquet`` in the job's folder. This folder also gets the products' new labels, in
-    ``by_group.corrected.csv`` (or ``.parquet``). Originals do not change. Earlier copies are replaced.
+    queued job is ``labels.corrected.parquet`` in the job's folder. New labels of products are written to
+    ``by_group.corrected.csv`` (or ``.parquet``) in the job's folder. Originals do not change. Earlier copies are
+    replaced.
     """
     job, result = labels.job, labels.result
     if job_receipt(job) is None:
@@ -140,7 +141,7 @@ def _in_its_place(job: Job, store: CorrectionStore, output: Path | None) -> Corr
 def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: Job) -> CorrectedResult:
     """Write a corrected copy of a job's result: all rows in the same order, with all columns.
 
-    docs/formats.md lists the cells that change. In a job with several models, each question has its own columns and
+    docs/formats.md lists the changed columns. In a job with several models, each question has its own columns and
     store. ``status`` becomes the worst status of a row's questions. A byte order mark of a CSV is kept. The file
     extension of ``output`` chooses the format. The copy is written completely or not at all.
     """
@@ -299,7 +300,7 @@ class Correcting:
         label, remark = votes["label"], votes["remark"]
         status = pc.if_else(pc.is_valid(remark), Status.REVIEW.value, Status.LABELED.value)
         changed = {"label": label, "status": status, "accepted_label": label, "reason": nothing}
-        changed["label_level"] = pa.scalar("0")  # reviewers give classes, which have level 0
+        changed["label_level"] = pa.scalar("0")  # reviewers choose classes, not parents
         cells = (changed.get(self._own.get(name, "")) for name in table.column_names)
         columns = [
             column if new is None else pc.if_else(agreed, new.cast(column.type), column)
@@ -310,7 +311,7 @@ class Correcting:
         return pa.Table.from_arrays(columns, schema=self.schema)
 
     def answered(self, part: pa.Table, rows: pa.Table) -> tuple[pa.Table, pa.ChunkedArray]:
-        """Apply reviewers' answers to a part file, for the products' labels. Rows with a remark do not count.
+        """Apply reviewers' answers to a part file, for the products' labels. Rows with a remark do not vote.
 
         Also returns the rows on which reviewers disagree.
         """

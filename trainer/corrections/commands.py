@@ -62,8 +62,8 @@ def import_command(
     image_root: Annotated[
         Path | None,
         typer.Option(
-            help="The folder to which paths are relative. Default: the folder set by the job or run next to "
-            "FILE, or else FILE's folder.",
+            help="The folder to which paths are relative. Default: the image root of the job or run next "
+            "to FILE, or else FILE's folder.",
             show_default=False,
         ),
     ] = None,
@@ -126,7 +126,7 @@ def apply_command(
     """Write a copy of a result with the labels on which reviewers agree. The original does not change.
 
     The copy has all rows in the same order, and three more columns: reviewed_by, was (the label before) and remark.
-    With a group column, by_group.corrected in the job's folder has the products' new labels.
+    With a group column, new labels of products are in by_group.corrected in the job's folder.
 
     Examples:
 

@@ -33,20 +33,20 @@ from worker.job.parts import CORRECT_LABEL, THUMBNAIL
 _FAST_CLOCK: Final = timedelta(days=1)
 _TOP_K: Final = "top_k"
 _CONFIDENCE: Final = re.compile(r" [0-9]\.[0-9]{2}(?:; |$)")
-"""The confidence after each label in a ``top_k`` cell."""
+"""Matches the confidence after each label in a ``top_k`` cell."""
 _REMARKS: Final = {NONE: Remark.NOT_A_PRODUCT, **{remark.value: remark for remark in Remark if remark}}
 """Answers in ``correct_label`` that are not classes."""
 _ALIKE: Final = 0.8
-"""Least difflib ratio of a misspelling: ``hatt`` and ``hat`` have 0.86, ``hats`` and ``cats`` only 0.75."""
+"""Least difflib ratio of a misspelling: 0.86 for ``hatt`` and ``hat``, but 0.75 for ``hats`` and ``cats``."""
 _MOST_NAMES: Final = 10
 
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """Options of an import. If an image option is None, the job or run next to the file sets it.
+    """Options of an import. A missing image option is read from the job or run next to the file.
 
-    ``reviewer``: the name for rows without a reviewer. ``new_labels``: unknown labels to accept. The job or run sets
-    the last three: the prefix of Hangtag's columns, the model's classes, and labels to refuse.
+    ``reviewer``: the name for rows without a reviewer. ``new_labels``: unknown labels to accept. The job or run also
+    gives the ``prefix`` of Hangtag's columns, the model's ``classes``, and ``above_classes`` to refuse.
     """
 
     reviewer: str | None = None
@@ -63,7 +63,7 @@ class ImportOptions:
 class ReviewFile:
     """The votes in a review file, with and without a time.
 
-    ``named``: labels of the model. ``rows_of``: label → numbers of the rows that vote for it, from 1.
+    ``named``: labels of the model. ``rows_of``: for each label, the rows that vote for it (the first row is 1).
     """
 
     rows: int
@@ -82,7 +82,7 @@ class ReviewFile:
 class Imported:
     """The result of an import, with all votes on each photo.
 
-    ``lost``: paths without a file. ``root``: the photos' folder, if the job or run sets it.
+    ``lost``: paths without a file. ``root``: the photos' folder from the job or run, if any.
     """
 
     file: ReviewFile

@@ -26,7 +26,7 @@ _FEW_DIGITS: Final = 12
 
 
 def open_store(path: Path | None, corrections_of: Callable[[Path], Path | None]) -> CorrectionStore:
-    """The store at a path, or the store in a retraining's config (read by ``corrections_of``)."""
+    """The store at ``path``. If this is a retraining's config, ``corrections_of`` reads the store's path."""
     if path is None or path.suffix.lower() != _CONFIG_SUFFIX:
         return CorrectionStore(path or _DEFAULT)
     corrections = corrections_of(path)
@@ -53,8 +53,8 @@ def import_and_show(
     if done.lost:
         lead = "1 path leads" if len(done.lost) == 1 else f"{len(done.lost):,} paths lead"
         Console(stderr=True).say(
-            f"Warning: {lead} to no file; the first is {done.lost[0]}. Training needs these files if only "
-            "reviewers labelled the photos: pass the photos' folder as --image-root, and import again.",
+            f"Warning: {lead} to no file; the first is {done.lost[0]}. Training cannot use these photos unless "
+            "the data contains them: pass the photos' folder as --image-root, and import again.",
             "yellow",
         )
     if as_json:
@@ -73,7 +73,7 @@ def _show_import(file: Path, store: CorrectionStore, done: Imported) -> None:
     console, added = Console(), done.added
     silent, repeated = done.file.rows - len(done.file.votes), len(done.file.votes) - len(added.votes) - added.known
     if done.root:
-        console.say(f"Paths are relative to {done.root}, set by the job or run next to {file.name}")
+        console.say(f"Paths are relative to {done.root} (from the job or run next to {file.name})")
     counts = f"{len(added.votes):,} new, {added.known:,} known already"
     counts += f", {repeated:,} repeated" if repeated else ""
     console.say(
@@ -186,7 +186,7 @@ def _print_conflicts(console: Console, resolved: Mapping[str, PhotoVotes]) -> No
     conflicts = [votes for votes in resolved.values() if votes.in_conflict]
     if not conflicts:
         return
-    title = f"{number_of(len(conflicts), 'photo')} on which reviewers disagree: no label changes before they agree"
+    title = f"{number_of(len(conflicts), 'photo')} on which reviewers disagree: no label changes until reviewers agree"
     table = Table("photo", "label", "reviewer, at", title=title, title_justify="left")
     for conflict in conflicts[:_MOST_ROWS]:
         for place, vote in enumerate(conflict.votes):

@@ -59,7 +59,7 @@ class CorrectionStore:
         return CorrectionStore(place) if name else self
 
     def question_files(self) -> list[Path]:
-        """The files of questions next to this file."""
+        """Corrections files of single questions, in the same folder."""
         return sorted(self.path.parent.glob(f"{escape(self.path.stem)}-*{self.path.suffix}"))
 
     def votes(self) -> tuple[Vote, ...]:
@@ -110,8 +110,8 @@ class CorrectionStore:
     def add(self, timed: Sequence[Vote], untimed: Sequence[Vote] = ()) -> Added:
         """Add votes, and replace the file.
 
-        An ``untimed`` vote has the modification time of its file. If it repeats the reviewer's last vote on the photo,
-        it is skipped, unless its path is new.
+        The time of an ``untimed`` vote is its file's modification time. An untimed vote that repeats the reviewer's
+        last vote on the photo is skipped, unless its path is new.
         """
         with self._alone():
             before = set(self._rows())
@@ -211,7 +211,7 @@ class CorrectionStore:
         write_rows(self.path, COLUMNS, map(vote_cells, votes))
 
     def _is_torn(self, last: bytes) -> bool:
-        """Whether the last line is incomplete. A complete line may lack its line break."""
+        """Whether the last line is incomplete. A missing line break alone is accepted."""
         try:
             cells = next(csv.reader([last.decode()], strict=True), [])
             if cells:

@@ -43,7 +43,7 @@ class Split(StrEnum):
 
     @property
     def word(self) -> str:
-        """The split's name in messages."""
+        """The split's name for messages, such as ``training``."""
         return {"train": "training", "val": "validation", "test": "test"}[self.value]
 
 
@@ -69,7 +69,7 @@ OPEN: Final = "open"
 LEARN: Final = "learn"
 """In a split column: the photo is only for training, never for measurements."""
 _CYCLE: Final = ("dataset.csv", "collected.json")
-"""Files of a retraining cycle. Its labels are class names, even if they contain ``>``."""
+"""Files of a retraining cycle. In these files, ``>`` is part of a class name."""
 
 
 @lru_cache(maxsize=1024)
@@ -87,10 +87,10 @@ class LabeledPhoto:
         split: the given split, or None if Hangtag chooses a split.
         product: a SKU or similar. All photos of a product are in one split.
         open: whether the split column says ``open``.
-        chosen: whether the photo was reviewed because a model was unsure. These photos are harder than most, so they
+        chosen: whether the photo was reviewed because a model was unsure. Such photos are harder than most, so they
             are only for training.
-        sha256: SHA-256 of the labelled bytes, or None if the file may change.
-        error: why the photo is missing, if this is known already.
+        sha256: SHA-256 of the file when it was labelled, or None if the file may change.
+        error: why the photo is missing, if known.
         cell: the URL, or the path relative to a URL, of a photo that :func:`fetch_photos` downloads.
     """
 
@@ -125,8 +125,8 @@ class Exclusion:
 class Dataset:
     """Labelled photos of a folder or a table, in a fixed order, and the excluded files.
 
-    ``classes`` are sorted, without ``NONE``. A class's index is its position. ``parents``: label → parent, from a
-    table's labels, such as ``shoes > boots`` for the class ``boots`` under ``shoes``.
+    ``classes`` are sorted, without ``NONE``. A class's index is its position. ``parents``: each label's parent,
+    from table labels such as ``shoes > boots``, where ``shoes`` is the parent of ``boots``.
     """
 
     source: Path
@@ -198,7 +198,7 @@ def _read_place(root: Path) -> Dataset:
 
 
 def _once(folder: Path) -> Path:
-    """The inner folder, as in ``train/train``, if it is the only one."""
+    """Use ``train/train`` instead of ``train``, if ``train`` has no other folder."""
     inner = _folders(folder)
     return inner[0] if len(inner) == 1 and split_named(inner[0].name) is split_named(folder.name) else folder
 
@@ -247,8 +247,9 @@ def _check_names(root: Path, names: Iterable[str]) -> None:
     """Refuse classes that are named like splits."""
     if named := [name for name in names if split_named(name)] or _paired(names):
         msg = (
-            f"Expected class folders in {root}, found {', '.join(named)}, which look like splits. Name splits "
-            "train, val and test. To use these names as classes, list the photos in a table with image and label."
+            f"Expected class folders in {root}, found {', '.join(named)}, which look like splits. Rename split "
+            "folders to train, val and test. To use these names as classes, list the photos in a table with image and "
+            "label."
         )
         raise DataError(msg)
 
@@ -347,7 +348,10 @@ def _alike(classes: Sequence[str]) -> list[str]:
 
 
 def _shared(classes: Sequence[str]) -> list[str]:
-    """Remarks on class names that may be lists. A comma or slash counts only if two names share a part."""
+    """Remarks on class names that may list several labels.
+
+    Commas and slashes are reported only if two names share a part.
+    """
     remarks = []
     for mark in _SEVERAL:
         parts = {label: {part.strip() for part in label.split(mark)} for label in classes}
@@ -384,7 +388,7 @@ def _check_any(path: Path, dataset: Dataset) -> None:
 
 
 def read_parents(path: Path) -> dict[str, str]:
-    """Read a CSV with the columns ``label`` and ``parent``. Returns label → parent (empty at the top)."""
+    """Read a CSV with the columns ``label`` and ``parent``. Returns each label's parent, which is empty at the top."""
     parents: dict[str, str] = {}
     for label, parent in _rows(path):
         known = parents.setdefault(label, parent)

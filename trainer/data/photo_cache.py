@@ -92,7 +92,7 @@ class _PhotoCache:
     def add(self, files: Mapping[str, Path], workers: int, on_photo: Callable[[], None]) -> None:
         """Decode the files (SHA-256 → path) that the cache lacks. Photos decoded before an error are kept.
 
-        A file that changed after hashing gets a fault. Its photo is stored under the new SHA-256.
+        If a file changed after hashing, its photo is cached under the new SHA-256, and the old SHA-256 gets a fault.
         """
         new = [(sha256, path) for sha256, path in files.items() if self.lacks(sha256)]
         for start in range(0, len(new), self._shard):
@@ -192,7 +192,7 @@ class StatisticsStore(_PhotoCache):
 
 
 class PixelStore(_PhotoCache):
-    """Pixels for one preprocessing, in this machine's cache. Pixels stay readable after their files are deleted."""
+    """Pixels of preprocessed photos, in this machine's cache. Pixels stay readable after their files are deleted."""
 
     def __init__(self, cache: Path, spec: PreprocessSpec) -> None:
         self.spec = spec
@@ -227,7 +227,7 @@ class FeatureStore:
                 self._files[path] = {name: row for row, name in enumerate(names.tolist())}
 
     def take(self, sha256s: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
-        """The cached features of these photos: SHA-256 → ``float32 (D,)``."""
+        """The cached features of these photos, ``float32 (D,)``, by SHA-256."""
         taken: dict[str, npt.NDArray[np.float32]] = {}
         for path, rows in self._files.items():
             if here := [name for name in sha256s if name in rows]:
@@ -246,7 +246,7 @@ class FeatureStore:
 
 
 class _Pass:
-    """One pass over new photos, which writes a record for each photo.
+    """One pass over new photos. Each photo gets a record.
 
     A photo with a temporary fault gets an empty record, and the next pass tries again. Temporary faults are an
     unreadable file, a timeout, and SIGKILL.
@@ -278,7 +278,7 @@ class _Pass:
         self._on_photo()
 
     def _died(self, death: Death) -> bool:
-        """Record that decoding a photo killed its process. The second time, the photo gets a fault."""
+        """Retry a photo whose process died. After the second death, record a fault."""
         self._deaths[death.lines[0]] += 1
         if self._deaths[death.lines[0]] == 1:
             return True

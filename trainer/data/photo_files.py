@@ -65,7 +65,7 @@ class PhotoFault:
 
 
 def changed(path: Path) -> PhotoFault:
-    """The fault of a file that changed after its SHA-256 was recorded. Its label may be wrong."""
+    """The fault of a file that changed after its SHA-256 was recorded: the label may be wrong."""
     msg = f"Expected the bytes of {path} to match the recorded SHA-256, but they differ; check the label and try again."
     return PhotoFault(FaultKind.CHANGED, msg)
 
@@ -139,9 +139,9 @@ class ImageStatistics:
 
     Attributes:
         format, mode: Pillow's names of the file format and of the pixel format.
-        width, height: pixels of the upright photo.
+        width, height: size of the upright photo in pixels.
         orientation: the EXIF tag, by default 1.
-        exif: whether there are EXIF tags. In a TIFF, only tags of cameras and editors count.
+        exif: whether there are EXIF tags (in a TIFF, only tags that cameras or editors write).
         grey: whether all pixels of the small copy are grey.
         brightness_5, brightness_99: percentiles of the perceived brightness, 0 to 1.
         entropy: entropy of the histograms, in bits.
@@ -215,7 +215,7 @@ def _stored(image: Image.Image) -> dict[str, Any]:
 
 
 def _is_animated(image: Image.Image) -> bool:
-    """Whether a second picture can be read. Called last, because seeking may make a damaged file unreadable."""
+    """Whether the file has a second readable picture. Called last: seeking may make a damaged file unreadable."""
     try:
         return image.format != "MPO" and bool(getattr(image, "is_animated", False))
     except Exception:  # noqa: BLE001 - Pillow raises many errors on a damaged second picture

@@ -145,7 +145,7 @@ def _columns(catalogue: Catalogue, options: TableOptions) -> dict[str, str]:
         names = one_line(", ".join(catalogue.schema.names), _LONGEST)
         msg = f"Which column of {catalogue.source} contains the label? Pass --label-column with one of: {names}."
         raise InputError(msg)
-    # if products were labels, a class would be in one split only
+    # products as labels would put each class into one split
     if label in {catalogue.image_column, group}:
         msg = f"Expected a separate column for the labels, got {label!r}, the column of photos or products."
         raise InputError(msg)
@@ -157,7 +157,7 @@ def _columns(catalogue: Catalogue, options: TableOptions) -> dict[str, str]:
 def _with_splits_noted(
     catalogue: Catalogue, columns: Iterable[str], names_split: Callable[[str], object]
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the batches, then note the columns that look like splits."""
+    """Yield all batches, and add a remark for each column that looks like splits."""
     split_words: dict[str, dict[object, str]] = {
         name: {} for name in columns if _is_text(catalogue.schema.field(name).type)
     }
@@ -250,9 +250,9 @@ def _check_labels(catalogue: Catalogue, column: str, rows: Sequence[TableRow]) -
 
 
 def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow], dict[str, str], tuple[str, ...]]:
-    """Shorten labels like ``shoes > boots`` to the last name. Also returns label → parent, and notes for the user.
+    """Shorten labels like ``shoes > boots`` to the last name. Also returns each label's parent, and notes for the user.
 
-    If a name has two parents, the labels stay whole. Ancestors that all classes share are not in the tree.
+    If a name has two parents, no label is shortened. Ancestors that all classes share are not in the tree.
     """
     rows = list(rows)
     parents: dict[str, str] = {}
@@ -266,7 +266,7 @@ def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow],
         for parent, label in pairwise(way):
             if parents.setdefault(label, parent) != parent:
                 both = f"{brief(label)!r} is under {brief(parents[label])!r} and {brief(parent)!r}"
-                return rows, {}, (f"labels stay whole, such as {brief(row.label)!r}: {both}",)
+                return rows, {}, (f"labels are not shortened, such as {brief(row.label)!r}: {both}",)
         leaves[row.label] = way[-1]
     classes = {*leaves.values()} - {NONE}
     shared = set.intersection(*({*_above(parents, label)} for label in classes)) - classes if classes else set()

@@ -42,20 +42,20 @@ class NewCycle:
     tools: CycleTools
 
     def undrifted(self, note: Callable[[str], None]) -> str | None:
-        """The reason not to retrain, or None if a job has drifted since the champion was promoted."""
+        """The reason not to retrain, or None if a job's photos have drifted since the champion's promotion."""
         name, jobs = self.config.name, self.config.drift.jobs
         if not jobs:
             msg = 'Expected folders of jobs for the drift check, found none; set jobs = ["jobs"] under [drift].'
             raise InputError(msg)
         champion = champion_of(self.registry, name)
         if not champion:
-            return "there is no champion yet, so no job can have drifted"
+            return "drift cannot be measured without a champion"
         history = self.registry.history(name)
         digest = history.state().versions[champion].digest
         reign = takewhile(lambda event: event.after.aliases.get(CHAMPION) == champion, reversed(history.events()))
         since = list(reign)[-1].at
         drifted = self.tools.drifted_jobs(jobs, digest, since, note)
-        return None if drifted else f"no job of {name}@{champion} has drifted since {since}"
+        return None if drifted else f"no drift in the jobs of {name}@{champion} since {since}"
 
     def begin(self, why: str, note: Callable[[str], None], view: "TrainingView") -> CycleFolder | None:
         """Collect the photos and make a cycle's folder. Returns None if nothing changed.
@@ -104,8 +104,8 @@ class NewCycle:
     def _splits_to_extend(self, champion: int, finished: Sequence[CycleFolder]) -> Path | None:
         """The earlier splits to extend, if any.
 
-        The splits come from the latest finished cycle, the champion, or the settings, in this order. The champion comes
-        first if its splits contain the cycle's.
+        The splits come from the latest finished cycle, the champion, or the settings, in this order. The champion's
+        splits are preferred if they contain the cycle's splits.
         """
         name = self.config.name
         own = self.registry.training(name, champion, SPLITS_FILE) if champion else None
@@ -170,8 +170,8 @@ def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[As
         msg = (
             f"Expected test photos that are new to {name}@{champion}, but it was trained on {len(seen):,} of "
             f"{len(test):,}, such as {seen[0].path}. Promote a version that was trained with these splits (hangtag "
-            "train --splits). Or, to use the champion's own splits, set another folder in the settings, and pass "
-            "--restart if a cycle is unfinished."
+            "train --splits). To use the champion's own splits instead, set another folder in the settings. If a "
+            "cycle is unfinished, also pass --restart."
         )
         raise InputError(msg)
 

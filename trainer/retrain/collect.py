@@ -31,7 +31,7 @@ _OUTCOMES: Final = ("applied", "added", "agrees", "dropped", "not_found")
 _MOST_NAMES: Final = 3
 
 _Labels = Mapping[str, set[str]]
-"""SHA-256 → a photo's labels in the data."""
+"""The labels of each photo in the data, by SHA-256."""
 
 
 def collect(
@@ -51,7 +51,7 @@ def collect(
         config: the settings of the retraining.
         folder: the folder of the cycle.
         earlier: folder of the last finished cycle, for comparison, or None for a first cycle.
-        known: photos of the splits to extend. A first cycle is compared with them.
+        known: photos of the splits to extend. A first cycle counts changes since these splits.
         cache: folder for downloaded photos.
         advance: called with (``Fetching`` or ``Reading``, done, total).
     """
@@ -134,7 +134,7 @@ def _table_notes(dataset: Dataset) -> tuple[str, ...]:
 def _resolved_by_bytes(
     votes: Sequence[Vote], photos: Sequence[LabeledPhoto], classes: ClassMap
 ) -> tuple[list[PhotoVotes], dict[Path, str]]:
-    """Group votes by the SHA-256 of photos. Also returns path → SHA-256 of photos that are only in the votes.
+    """Group votes by the SHA-256 of photos. Also returns the SHA-256 of photos that are only in the votes, by path.
 
     Votes get the current class names, so that votes for merged classes agree.
     """
@@ -189,10 +189,7 @@ def _corrected(
 
 
 def _chosen(photos: Sequence[LabeledPhoto], voted: set[str], known: set[str]) -> list[LabeledPhoto]:
-    """Mark new photos that reviewers labelled: they are not a random sample.
-
-    Without earlier splits, no photo is marked.
-    """
+    """Mark new photos that reviewers labelled: they are not a random sample."""
     new = voted - known if known else set()
     return [replace(one, chosen=one.chosen or (one.split is None and one.sha256 in new)) for one in photos]
 
@@ -255,7 +252,7 @@ def _labels(photos: Iterable[tuple[str | None, str]]) -> _Labels:
 
 
 def _fingerprint(photos: Iterable[LabeledPhoto]) -> str:
-    """A digest of all photos, labels and products. Their order does not matter, nor do copies with the same label."""
+    """A digest of all photos, labels and products. Order and copies with the same label do not matter."""
     facts = {(photo.sha256, photo.label, photo.product or "") for photo in photos if photo.sha256}
     digest = hashlib.sha256()
     for fact in sorted(facts):

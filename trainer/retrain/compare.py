@@ -122,7 +122,7 @@ def _predictions(
 def read_frozen_photos(
     photos: Sequence[AssignedPhoto], stores: Sequence[PixelStore], on_photo: Callable[[int, int], None]
 ) -> list[AssignedPhoto]:
-    """Decode photos that a store lacks. Returns the photos that all stores can decode."""
+    """Decode photos that a pixel store lacks. Returns the photos that all stores can decode."""
     lacking = [{photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)} for store in stores]
     done, total = count(1), sum(map(len, lacking))
     for store, files in zip(stores, lacking, strict=True):

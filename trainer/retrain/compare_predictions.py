@@ -1,6 +1,6 @@
 """Compares both models' predictions on the same test photos. Computes the gate's figures except size and speed.
 
-Photos of a group count less than independent photos; see :mod:`models.statistics.intervals`.
+Photos of one product or picture are not independent; see :mod:`models.statistics.intervals`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -248,7 +248,7 @@ def compare_calibration(champion: Surety, challenger: Surety, groups: Groups) ->
     """Expected calibration errors (15 bins of equal size), and their paired difference.
 
     The interval is a bootstrap over groups of photos (Efron, 1979), with the same samples for both models. Resampling
-    increases both errors, so the interval is shifted to the measured difference.
+    increases both errors, so the interval is centred on the measured difference.
     """
     if not len(groups):
         return None

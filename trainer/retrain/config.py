@@ -152,14 +152,14 @@ class ClassMap(_Section):
     drop: tuple[Label, ...] = ()
 
     def name_of(self, label: str) -> str:
-        """A class's current name. A dropped class keeps its old name."""
+        """A class's current name. Dropped classes are not renamed."""
         label = label_text(label)
         return label if label in self.drop else self.rename.get(label, label)
 
     def check(self, champion: Sequence[str]) -> None:
-        """Compare the map with the champion's labels, to find typos before hours of training.
+        """Compare the names with the champion's labels, to find typos before hours of training.
 
-        The map stays in the settings after a promotion, so the champion may already have the new names.
+        ``[classes]`` stays in the settings after a promotion, so the champion may already have the new names.
         """
         renamed = {old: new for old, new in self.rename.items() if old != new}
         for old, new in renamed.items():
@@ -186,7 +186,7 @@ class ClassMap(_Section):
 
 
 class CatalogueSettings(_Section):
-    """``[catalogue]``: champion and challenger label rows of this catalogue before a promotion."""
+    """``[catalogue]``: a catalogue on which champion and challenger are compared."""
 
     source: Place
     rows: Count = 2000

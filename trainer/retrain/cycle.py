@@ -38,14 +38,14 @@ class CycleView(Protocol):
         """Show a remark."""
 
     def step(self, name: str, title: str) -> "AbstractContextManager[TrainingView]":
-        """Begin a step. The context manager yields the view of its progress."""
+        """Begin a step. The context manager yields a view of the step's progress."""
 
 
 @dataclass(frozen=True)
 class CycleOptions:
     """Options of one call of ``hangtag retrain``.
 
-    ``when``: with ``drift``, begin only if a job of the champion has drifted. ``restart``: abandon an unfinished cycle,
+    ``when``: with ``drift``, begin only if jobs of the champion show drift. ``restart``: abandon an unfinished cycle,
     unless its challenger is already published.
     """
 
@@ -57,7 +57,7 @@ def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools
     """Run a complete cycle, or continue an unfinished cycle.
 
     Raises BusyError if another process runs a cycle of this model, and StoppedError after Ctrl-C. A permanent error
-    ends the cycle. After all other errors, the next call continues the cycle.
+    ends the cycle. After any other error, the next call continues the cycle.
     """
     registry, cycles, tools = open_registry(config.registry), Cycles(config.folder), tools or CycleTools()
     with only_cycle(registry.model_storage(config.name)):

@@ -22,7 +22,7 @@ from trainer.run import Inside
 from worker.catalogue_diff import CatalogueFigures
 
 COLLECTING: Final = ".collecting"
-"""The new cycle's folder until it is complete."""
+"""The temporary folder of a new cycle."""
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -35,7 +35,7 @@ def now_text() -> str:
 class CycleStatus(StrEnum):
     """How a cycle ended.
 
-    ``failed``: abandoned by ``--restart``, or after a permanent error. After other errors a cycle has no outcome.
+    ``failed``: a permanent error or ``--restart`` ended the cycle. A cycle that can continue has no outcome.
     """
 
     PROMOTED = "promoted"
@@ -79,9 +79,9 @@ class Outcome(CycleRecord):
 
     Attributes:
         number: number of the cycle, or 0 if no cycle began.
-        champion: the model with which the challenger was compared, such as ``shop@3``, or else the current champion.
+        champion: the compared champion, such as ``shop@3``. Without a comparison, the current champion.
         reasons: the gate's reasons against the challenger, or the reason why no cycle began.
-        seconds: step → seconds, over all processes that worked on the cycle.
+        seconds: seconds of each step, over all processes that worked on the cycle.
     """
 
     status: CycleStatus
@@ -127,11 +127,11 @@ class Collected(CycleRecord):
 
     Attributes:
         fingerprint: digest of all photos, labels and products.
-        outliers: number of photos without a product.
-        new, gone, relabeled: how many photos are new, missing, or have another label than in the previous cycle.
-        dropped: class → number of photos, for dropped classes.
+        outliers: number of photos with the label ``_none``.
+        new, gone, relabeled: how many photos are new, missing or relabelled since the previous cycle.
+        dropped: number of photos of each dropped class.
         notes: remarks on how a table was read, and on photos that could not be downloaded.
-        parents: label → parent, with current class names, from a table's labels like ``shoes > boots``.
+        parents: each label's parent, by current class name, if a table has labels like ``shoes > boots``.
     """
 
     fingerprint: str
@@ -147,10 +147,10 @@ class Collected(CycleRecord):
 
 
 class PairedAccuracy(CycleRecord):
-    """The accuracy of both models on the same test photos. For photos of one class, this is the recall.
+    """The accuracy of both models on the same test photos. For a single class, accuracy means recall.
 
-    ``champion`` is None without photos of its classes. ``won``: how many photos only the challenger labels right.
-    ``lost``: how many photos only the champion labels right.
+    ``champion`` is None if no photo is of the champion's classes. ``won``: how many photos only the challenger labels
+    right. ``lost``: how many photos only the champion labels right.
     """
 
     photos: int
@@ -163,7 +163,7 @@ class PairedAccuracy(CycleRecord):
 
 
 class Brier(CycleRecord):
-    """Mean Brier scores on photos of classes that both models have, from 0 to 2. Lower is better.
+    """Mean Brier scores (0 to 2) on photos of classes that both models have. Lower is better.
 
     ``z`` is the z-score of the challenger's gain. The challenger is better if ``z`` is above 0.
     """
@@ -174,7 +174,10 @@ class Brier(CycleRecord):
 
 
 class Calibration(CycleRecord):
-    """Expected calibration errors on photos of shared classes. The difference is challenger minus champion."""
+    """Expected calibration errors on photos of classes that both models have.
+
+    The difference is challenger minus champion.
+    """
 
     champion: float
     challenger: float
@@ -195,9 +198,9 @@ class Automation(CycleRecord):
     Attributes:
         champion_precision, own_precision: the default precision of champion and challenger, or None.
         challenger_precision: the champion's precision, or ``own_precision`` if the challenger lacks it.
-        champion, challenger, own: labels on photos of shared classes. ``own`` uses ``own_precision``.
+        champion, challenger, own: labels on photos of classes that both models have. ``own`` uses ``own_precision``.
         everywhere: labels of the challenger on all test photos, including new classes.
-        surest: the challenger's most confident labels, in the same number as the champion's.
+        surest: the challenger's most confident labels, as many as in ``champion``.
         points: share of photos that the challenger labels without review, minus the champion's share.
     """
 
@@ -217,8 +220,8 @@ class Footprint(CycleRecord):
     """A model's size and speed on this machine.
 
     Attributes:
-        default_bytes: size of the default variant.
-        compared_bytes: size of the compared variant, which is float32 if the models' defaults differ.
+        default_bytes: file size of the default variant.
+        compared_bytes: file size of the compared variant: float32 if the models' defaults differ.
         images_per_s: speed of the compared variant on one thread.
     """
 
@@ -243,12 +246,12 @@ class Comparison(CycleRecord):
     """Champion and challenger on the same frozen test split (``comparison.json``).
 
     Attributes:
-        champion, challenger: names such as ``shop@3``. A first model has no champion.
+        champion, challenger: names such as ``shop@3``. ``champion`` is None for a first model.
         photos: number of test photos of classes that both models have.
         champion_accuracy to points: see :class:`PairedAccuracy`.
         smallest_points: the smallest difference that a test of this many photos detects with 80% probability.
         challenger_all, all_photos: the challenger's accuracy on all test photos, including new classes.
-        newer: accuracy on photos that the champion's test lacked, or None if unknown.
+        newer: accuracy on photos that were not used to choose the champion, or None if unknown.
         vanished: classes of the champion that the challenger lacks, and that the settings do not drop.
         changes: at most 200 photos that only one model labels right. The most confident errors come first.
         unread: number of test photos that are gone, changed or unreadable. Both models skip them.
@@ -284,7 +287,7 @@ class Check(CycleRecord):
 
     Attributes:
         figure: the measured value, or None if not measurable.
-        doubtful: whether a person should review the check, although it passed. The sentence says why.
+        doubtful: whether a person should review this passed check. ``sentence`` says why.
         unsure: whether there were too few photos for the check.
     """
 
@@ -337,7 +340,7 @@ class CycleFolder:
     rows = Inside("catalogue")  # the compared rows of the catalogue, and both models' labels
     verdict = Inside("verdict.json")  # GateVerdict
     published = Inside("published.json")  # the challenger's version
-    seconds = Inside("seconds.json")  # step → seconds
+    seconds = Inside("seconds.json")  # seconds of each step
     report = Inside("report.html")
     outcome = Inside("outcome.json")  # Outcome; the cycle's last file
 
@@ -358,7 +361,7 @@ class CycleFolder:
         return self.read(path, kind) if path.is_file() else None
 
     def step_seconds(self) -> dict[str, float]:
-        """Step → seconds so far."""
+        """The seconds of each step so far."""
         return dict(json.loads(self.seconds.read_bytes())) if self.seconds.is_file() else {}
 
     def abandon(self, why: str) -> None:

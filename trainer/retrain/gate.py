@@ -23,11 +23,11 @@ from trainer.retrain.cycle_folder import (
 )
 
 COARSE_POINTS: Final = 5.0
-"""A test is small if it cannot detect a difference of this many points."""
+"""Warn if the smallest detectable difference exceeds this many points."""
 _NO_WORSE: Final = 0.2
 """The probability that the interval check passes a challenger whose accuracy fell by exactly the limit.
 
-It may be high, because the accuracy check also requires better probabilities.
+A high value is safe, because the accuracy check also requires better probabilities.
 """
 _MOST_NAMES: Final = 5
 _MB: Final = 1e6
@@ -35,7 +35,7 @@ _MB: Final = 1e6
 
 @dataclass(frozen=True)
 class Finding:
-    """A check's result. ``details``: more figures for its sentence. ``lead`` and ``more`` stand before and after it."""
+    """A check's result. Its sentence has ``details`` in brackets, ``lead`` before it, and ``more`` after it."""
 
     figure: float | None
     limit: float | None
@@ -104,7 +104,9 @@ def _accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
     )
     odds = f"An equal model would score this well in {percent(chance)} of tests"
     lead = (
-        f"The gain may be chance. {odds}; less than {percent(MISTRUST)} is required." if gained and not better else ""
+        f"The gain may be chance. {odds}; the gate requires less than {percent(MISTRUST)}."
+        if gained and not better
+        else ""
     )
     if lead and z > 0:
         enough = float(f"{comparison.photos * (norm.isf(MISTRUST) / z) ** 2:.1e}")  # noise falls as 1/√n
@@ -122,7 +124,7 @@ def _interval(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
 
 
 def _bounds(interval: Interval, mistrust: float) -> Interval:
-    """One-sided confidence bounds from a 95% interval. ``mistrust``: error probability of a bound."""
+    """One-sided confidence bounds from a 95% interval. ``mistrust``: probability that a bound is wrong."""
     low, high = interval
     half = (high - low) / 2 * float(norm.isf(mistrust) / norm.isf(MISTRUST / 2))
     return (low + high) / 2 - half, (low + high) / 2 + half
@@ -213,10 +215,10 @@ def _calibration(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
 
 
 def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """Fails if clearly more photos go to review, at the champion's precision or without a precision.
+    """Fails if clearly more photos go to review. A different precision makes the result doubtful instead.
 
-    Thresholds from few photos vary by chance. With the same precision, the challenger's most confident labels are
-    therefore compared with an equal number of the champion's. The check then fails only if more of them are wrong.
+    Thresholds from few photos vary by chance. The check therefore also passes if the challenger's most confident labels
+    contain no more errors than the same number of champion labels.
     """
     automation, photos, most = comparison.automation, comparison.photos, limits.max_coverage_loss_points
     if automation is None:
@@ -233,7 +235,10 @@ def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
         refused = automation.surest.wrong > champion.wrong
         doubtful = not refused
         quality = "the challenger is worse" if refused else "the challenger is as good, but its thresholds are too high"
-        wrong = f"{automation.surest.wrong:,} are wrong; of as many champion labels, {champion.wrong:,} are wrong"
+        wrong = (
+            f"{automation.surest.wrong:,} are wrong; of the same number of champion labels, "
+            f"{champion.wrong:,} are wrong"
+        )
         surest = f"Of the challenger's {champion.photos:,} most confident labels"
         more = f"{surest}, {wrong}: {quality}."
     if automation.own_precision != promised:
@@ -246,7 +251,7 @@ def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
 
 
 def _precision(_: GateSettings, comparison: Comparison, __: CatalogueDiff | None) -> Finding | None:
-    """Fails if labels without review clearly miss the precision, and are wrong more often than the champion's."""
+    """Fails if labels without review are clearly less precise than promised, and less precise than the champion's."""
     automation = comparison.automation
     if automation is None or automation.challenger_precision is None or not automation.everywhere.photos:
         return None

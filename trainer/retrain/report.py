@@ -47,7 +47,7 @@ _OUTCOMES: Final = {
     "added": "a new photo",
     "agrees": "already had that label",
 }
-"""Outcomes that need a person come first."""
+"""Outcomes that a person should check come first."""
 _LINKS: Final = {
     "run/report.html": "The challenger's training",
     "bundle/README.md": "The challenger's card: proof and use",
@@ -67,7 +67,7 @@ def write_report(folder: Path, outcome: Outcome) -> Path:
 
 
 def cycle_page(cycle: CycleFolder, outcome: Outcome) -> str:
-    """The page of a finished cycle. Steps that did not run have no section."""
+    """The HTML report of a finished cycle. Steps that did not run have no section."""
     comparison = cycle.find(cycle.comparison, Comparison)
     if comparison and outcome.challenger:  # during the comparison, the challenger has no version number
         comparison = comparison.model_copy(update={"challenger": outcome.challenger})

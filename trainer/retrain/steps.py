@@ -1,4 +1,4 @@
-"""The steps of a cycle. A step may run twice. Its files are written atomically.
+"""The steps of a cycle. A step may run twice, and writes its files atomically.
 
 The decision to promote or refuse a challenger is in the registry's history.
 """
@@ -58,7 +58,7 @@ def _train(work: RunningCycle, view: "TrainingView") -> None:
     if run.args().state is not RunState.COMPLETE:
         msg = f"Stopped during the challenger's training; the run in {run.path} is kept."
         raise StoppedError(msg)
-    replace_file(work.folder.splits, run.splits.read_bytes())  # stays after the run is deleted
+    replace_file(work.folder.splits, run.splits.read_bytes())  # the run may be deleted later
 
 
 def _train_request(work: RunningCycle) -> TrainRequest:
@@ -111,7 +111,7 @@ def _weights(work: RunningCycle, champion: RunArgs | None) -> str | None:
 
 
 def _parents_of(work: RunningCycle, champion: RunArgs | None) -> dict[str, str] | None:
-    """Label → parent in the data, or else in the champion's tree with current class names."""
+    """Map labels to parents, from the data or else from the champion's tree."""
     parents = work.folder.read(work.folder.collected, Collected).parents
     before = champion.tree if champion else None
     if not parents and before is None:
@@ -207,7 +207,7 @@ def _decide(work: RunningCycle, view: "TrainingView") -> None:
     if _settle(work):
         return
     work.note(f"Another version of {work.start.name} is champion now; the challenger is compared with that version.")
-    # In reverse order, so that the remaining files always agree.
+    # In reverse order, because later files depend on earlier files.
     for file in (work.folder.verdict, work.folder.catalogue, work.folder.comparison):
         file.unlink(missing_ok=True)
 

@@ -117,7 +117,7 @@ _Advance = Callable[[str, int, int], None]
 
 
 class CycleTools:
-    """The functions that do a cycle's work. Tests can pass other functions."""
+    """The functions that do a cycle's work. Tests can replace them."""
 
     collect = staticmethod(collect)
     compare = staticmethod(compare)
@@ -167,7 +167,7 @@ class CycleTools:
         advance: _Advance,
         answered: Container[str],
     ) -> CatalogueDiff:
-        """Compare two bundles on a folder's rows, by current class names. Continues after a crash."""
+        """Compare two bundles on the catalogue rows in ``folder``, by current class names. Continues after a crash."""
         figures = diff_catalogue(
             champion,
             challenger,
@@ -233,7 +233,7 @@ class RunningCycle:
     def decision(self) -> Event | None:
         """The last decision on the challenger in the history, by this cycle or a person.
 
-        Ignores a person's promotion that was rolled back.
+        Ignores a manual promotion that was rolled back.
         """
         version, rolled_back = self.version, False
         for event in reversed(self.registry.history(self.start.name).events()):

@@ -136,7 +136,7 @@ def test_drift_is_a_reason_only_when_a_job_has_drifted(shop: PaperShop) -> None:
     asked = []
     outcome = shop.run(CycleOptions(when="drift"), config, drifted_jobs=lambda *of: asked.append(of[:3]) or [])
     assert outcome.status is CycleStatus.NOTHING_NEW
-    assert "no job of shop@1 has drifted since" in outcome.reasons[0]
+    assert "no drift in the jobs of shop@1 since" in outcome.reasons[0]
     last = shop.registry.history("shop").last()
     assert asked == [(("jobs",), shop.registry.state("shop").versions[1].digest, last.at)]
     assert shop.run(CycleOptions(when="drift"), config, drifted_jobs=lambda *of: ["a"]).status is CycleStatus.PROMOTED
