@@ -207,13 +207,13 @@ class Pair(NamedTuple):
 def count_changes(
     pairs: Sequence[Pair], renamed: Mapping[str, str], root: Path, source: str, rows_in_source: int, failed: int
 ) -> CatalogueFigures:
-    """Count changed labels. ``renamed``: old label → new name. ``root``: folder of relative photo paths."""
+    """Count changed labels. ``renamed``: old label → new label. ``root``: folder of relative photo paths."""
     flows: defaultdict[tuple[str, str], list[Pair]] = defaultdict(list)
     for pair in pairs:
         if renamed.get(pair.before.label, pair.before.label) != pair.after.label:
             flows[pair.before.label, pair.after.label].append(pair)
     order = sorted(flows, key=lambda flow: (-len(flows[flow]), flow))
-    shown: list[Pair] = []  # each photo once, most confident first
+    shown: list[Pair] = []  # most confident first, without duplicates
     for flow in order[:_FLOWS_SHOWN]:
         by_photo = {pair.sha256: pair for pair in reversed(flows[flow])}
         shown += sorted(by_photo.values(), key=lambda pair: (-pair.after.confidence, pair.row))[:_ROWS_OF_A_FLOW]
@@ -259,7 +259,7 @@ def diff_catalogue(
 ) -> CatalogueFigures:
     """Label a sample of a catalogue with two models, and count changed labels. Continues after a kill.
 
-    ``renamed``: old label → new name. ``advance`` is called with a step's name, its progress and its total.
+    ``renamed``: old label → new label. ``advance`` is called with a step's name, its progress and its total.
     ``answered``: SHA-256 of photos to leave out, because ``after`` was trained with a reviewer's answer for them.
     """
     digests = [read_manifest(model).digest[:12] for model in (before, after)]

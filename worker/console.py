@@ -119,7 +119,7 @@ def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
         return ""
     if any("check the path" not in one.message for one in missing.examples):
         return ""  # the photo's error message has better advice
-    root, others = job.spec.image_root, " or at the other paths" if receipt.rows > 1 else ""
+    root, others = job.spec.image_root, " or at the other rows' paths" if receipt.rows > 1 else ""
     return (
         f"no file at {root}/{path}{others}. Relative paths start at {root} (--image-root; default: the catalogue's "
         "folder). If the photos are elsewhere, pass their folder or URL as --image-root"

@@ -1,7 +1,7 @@
 """Labels a catalogue on this machine, or continues an earlier run.
 
 ``python -P -m worker.label JOBS NAME`` labels a submitted job without a queue; ``python -P -m worker.label RESULT``
-labels the rest of a result.
+labels the remaining rows of a result.
 """
 
 import fcntl
@@ -202,7 +202,7 @@ def _prepared_job(
         raise JobError(msg)
     if job.spec.options.headers == request.options.headers:
         return job
-    options = replace(job.spec.options, headers=request.options.headers)  # the request may have a new token
+    options = replace(job.spec.options, headers=request.options.headers)  # a header may have a new token
     spec = job.spec.model_copy(update={"options": options})
     storage.replace(JOB_FILE, spec.model_dump_json(indent=1).encode())
     return Job(spec, storage)
@@ -232,7 +232,7 @@ def run_job(
     *,
     verified: bool = False,
 ) -> JobReceipt:
-    """Label a job's unfinished chunks, and write the result, inside ``with only_run(folder)``.
+    """Label a job's unfinished chunks, and write the result. Call it inside ``with only_run(folder)``.
 
     ``models``: path of each question's model. ``verified``: whether the models' golden samples were checked.
     """
@@ -278,7 +278,7 @@ def label_submitted(jobs: Jobs, name: str) -> JobReceipt:
 
 
 def label_rest(output: Path) -> JobReceipt:
-    """Label the rest of a result with its job's models, and write the result again."""
+    """Label a result's remaining rows with its job's models, and rewrite the result."""
     folder = job_folder(output)
     job = open_job(FolderStorage(folder))
     if job is None:

@@ -1,6 +1,6 @@
 """A job: a folder with a catalogue's rows and their results. A part file has one chunk's results.
 
-A job with several models has a :class:`Job` for each, called a question. Questions share the files of rows and results.
+A job with several models has a :class:`Job` for each, called a question. All questions share the job's files.
 """
 
 import shutil
@@ -74,7 +74,7 @@ class ModelPin(_Record):
 
     @property
     def rule(self) -> str:
-        """A sentence that says when a row is labeled."""
+        """A sentence that explains which rows are labeled."""
         return rule_text(self.precision, self.threshold, all_to_review=self.all_to_review)
 
 
@@ -89,8 +89,8 @@ class JobSpec(_Record):
     """The contents of ``job.json``.
 
     Workers with another ``preprocess_version`` refuse the job. ``confined``: whether photos on disk must be under
-    ``image_root`` (queued jobs). ``needs_root``: whether workers must have the folder ``image_root``. ``left_out``:
-    extension → number of skipped files. ``delimiter``: separator in the job's CSV files.
+    ``image_root``, as in queued jobs. ``needs_root``: whether workers must have the folder ``image_root``.
+    ``left_out``: extension → number of skipped files. ``delimiter``: separator in the job's CSV files.
     """
 
     schema_version: Literal[1] = 1
@@ -147,7 +147,7 @@ class Retry(_Record):
 def begin_retry(job: "Job", number: int) -> Counter[str]:
     """Begin a retry of a finished job's rows that may succeed now; returns error → row count.
 
-    A row that failed for one question is retried for all, since the photo may have changed.
+    A row that failed for one question is retried for all questions, since its photo may have changed.
     """
     kinds: Counter[str] = Counter()
     chunks: list[int] = []
@@ -340,7 +340,7 @@ def shown_cell(cell: str | None) -> str | None:
 
 
 def open_job(storage: Storage) -> Job | None:
-    """The job in a folder; None if ``job.json`` is missing. Raises JobError."""
+    """Open the job in a folder; None if ``job.json`` is missing. Raises JobError."""
     if not storage.exists(JOB_FILE):
         return None
     try:

@@ -23,7 +23,7 @@ from worker.request import USUAL_OPTIONS, JobOptions
 
 @dataclass(frozen=True)
 class JobModel:
-    """A question of a job, and its model. ``rule``: a sentence that says when a row is labeled."""
+    """A question of a job, and its model. ``rule``: a sentence that explains which rows are labeled."""
 
     question: Question
     source: ModelReference
@@ -97,7 +97,7 @@ def _load(path: Path, options: JobOptions | ModelPin) -> Classifier:
 
 
 def bundle_of(job: Job) -> Bundle | None:
-    """The bundle of a job's model, at the original path or in the folder of jobs, or None."""
+    """Find the bundle of a job's model, at its original path or in the folder of jobs; None if missing."""
     pin = job.model
     for folder in (Path(pin.path), job.home.scratch.parent / "_bundles" / pin.digest):
         with suppress(HangtagError, OSError):

@@ -59,7 +59,7 @@ THUMBNAIL: Final = "thumbnail"
 """The column of ``review.csv`` with the full path or URL of the photo."""
 REVIEW_FIRST: Final = ("row", CORRECT_LABEL, "label", "confidence", "reason", "top_k", THUMBNAIL)
 REVIEW_LAST: Final = ("sha256", "model")
-"""In ``review.csv``, the catalogue's columns are between these two groups."""
+"""``review.csv`` has ``REVIEW_FIRST``, then the catalogue's columns, then ``REVIEW_LAST``."""
 PART_SCHEMA: Final = pa.schema(
     [*(field for field in RESULT_SCHEMA if field.name not in _DERIVED), ("etag", pa.string()), *TREE_FIELDS]
 )
@@ -186,7 +186,7 @@ def result_columns(part: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray
 
 
 def with_leaves(part: pa.Table, chosen: pa.ChunkedArray | None = None) -> pa.Table:
-    """In all or ``chosen`` rows, replace inner nodes of the label tree by the likeliest class and its confidence."""
+    """Replace inner nodes of the label tree (in ``chosen`` rows, or all) by the likeliest class and its confidence."""
     if "label_level" not in part.column_names:  # the model has no tree of labels
         return part
     above = pc.fill_null(pc.greater(part.column("label_level"), 0), False)
@@ -203,7 +203,7 @@ def with_leaves(part: pa.Table, chosen: pa.ChunkedArray | None = None) -> pa.Tab
 
 
 class PhotoWork(BaseModel, frozen=True, extra="forbid"):
-    """Counts, seconds and bytes of the work on photos. Download seconds are summed, though downloads overlap.
+    """Counts, seconds and bytes of processed photos. Download seconds are summed, though downloads overlap.
 
     ``unchanged``: rows whose host returned the same ETag as before. ``repeated``: rows whose photo was labelled before
     in this job. ``carried``: rows with a result of the ``--previous`` job.
@@ -230,7 +230,7 @@ NO_PHOTO_WORK: Final = PhotoWork()
 
 
 class PartWork(BaseModel, frozen=True, extra="forbid"):
-    """The work on a chunk, stored in its part file. ``worker``: ``host:pid``. ``deaths``: tries whose process died."""
+    """The work on a chunk, as in its part file. ``worker``: ``host:pid``. ``deaths``: attempts whose process died."""
 
     worker: str
     seconds: float
@@ -306,7 +306,7 @@ def checked_stream(table: pa.Table) -> bytes:
 
 
 def open_stream(data: bytes) -> pa.RecordBatchStreamReader:
-    """Open the bytes of :func:`checked_stream`. Raises ValueError if the checksum differs."""
+    """Read the bytes of :func:`checked_stream`. Raises ValueError if the checksum differs."""
     whole = memoryview(data)[:-_CHECKSUM_BYTES]
     if _checksum(whole) != data[-_CHECKSUM_BYTES:]:
         msg = "its checksum differs"
@@ -373,7 +373,7 @@ def photos_text(work: PhotoWork) -> str:
     said = {
         number_of(work.carried, f"row {result}", f"rows {result}"): work.carried,
         number_of(
-            work.repeated, "row with the photo of an earlier row", "rows with photos of earlier rows"
+            work.repeated, "row with the same photo as an earlier row", "rows with the same photo as an earlier row"
         ): work.repeated,
         number_of(work.unchanged, "photo unchanged at its host", "photos unchanged at their hosts"): work.unchanged,
         number_of(work.downloaded, f"photo downloaded {megabytes}", f"photos downloaded {megabytes}"): work.downloaded,

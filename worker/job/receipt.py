@@ -52,7 +52,7 @@ class RunFigures(_Record):
 
 
 class WorkFigures(_Record):
-    """The work on all chunks: rows by host, number of processes, and tries whose process died."""
+    """The work on all chunks. ``hosts``: host → rows that it labelled. ``deaths``: attempts whose process died."""
 
     hosts: dict[str, int]
     processes: int
@@ -155,9 +155,9 @@ class ClassMix(_Record):
         name, share, before = self.shares
         if self.holds:
             interval = f"{self.expected:.1%} (from {self.low:.1%} to {self.high:.1%}) of the labels should be right"
-            finding = f"Judged by the mix of classes alone, {interval}"
+            finding = f"With this mix of classes, {interval}"
             if self.low == 1:
-                finding = "For this mix of classes, the model's proof has no wrong label"
+                finding = "With this mix of classes, no proof photo gets a wrong label"
             return f"{finding}; {self.promised:.0%} is promised."
         cause = (
             f"The training photos had a different mix of classes: {name} is about {share:.0%} of the rows, but was "
@@ -311,8 +311,8 @@ def died_words(deaths: int) -> str:
     """A sentence on chunks whose process died."""
     return number_of(
         deaths,
-        "chunk lost its process; another process repeated its rows",
-        "chunks lost their process; another process repeated their rows",
+        "chunk was repeated after its process died",
+        "chunks were repeated after their process died",
     )
 
 

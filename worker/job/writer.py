@@ -91,7 +91,7 @@ def create_job(
 
 @dataclass(frozen=True)
 class _Written:
-    """The written files of rows. ``has_paths``: whether some cells are local paths."""
+    """The files of a catalogue's rows. ``has_paths``: whether some cells are local paths."""
 
     rows: int
     chunks: int
@@ -148,7 +148,7 @@ def _commit_new(storage: Storage, key: str, data: bytes) -> None:
 def differences(job: JobSpec, catalogue: Catalogue, questions: Sequence[Question], options: JobOptions) -> str:
     """How a request differs from an existing job, such as ``--precision was 0.95, is 0.9``; empty if they agree.
 
-    Ignores ``--header``: a new token does not change the photos.
+    Ignores ``--header``, since headers do not change the photos.
     """
     hasher = _RowsHasher(catalogue.schema)
     for table in _chunk_tables(catalogue, job.chunk_rows):
@@ -288,7 +288,7 @@ def _check_free(catalogue: Catalogue, prefix: str, added: Collection[str]) -> No
 
 
 def _taken(names: Iterable[str], added: Iterable[str]) -> list[str]:
-    """The names that are also in ``added``. Ignores case, as Excel and SQL do."""
+    """Ignores case, as Excel and SQL do."""
     folded = set(map(str.casefold, added))
     return [name for name in names if name.casefold() in folded]
 

@@ -54,8 +54,8 @@ _CHANNELS: Final = 3
 def decode_in_sandbox(data: bytes, spec: PreprocessSpec, timeout_s: float) -> Pixels:
     """Decode a photo that may crash, in its own process: ``uint8 (S, S, 3)``. Raises :class:`ImageError`.
 
-    The photo is the cause if four processes die, or two with the same status. Two SIGKILLs do not count, since the
-    kernel may send them.
+    The photo is the cause if four processes die, or if two die with the same status. Two SIGKILLs do not count,
+    since the kernel may send them.
     """
     deaths: list[int] = []
     for status, output in _tries(data, spec, timeout_s):
@@ -99,7 +99,7 @@ def _verdict(status: int, timeout_s: float) -> ImageError:
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished chunk. ``outcomes``: (status, error) → number of rows; empty if the chunk was finished before."""
+    """A finished chunk. ``outcomes``: number of rows by (status, error); empty if the chunk was finished before."""
 
     chunk: int
     committed: bool
@@ -144,7 +144,7 @@ class OpenChunk:
     def decode(
         self, request: PhotoRequest, data: bytes, specs: Iterable[PreprocessSpec]
     ) -> dict[PreprocessSpec, Pixels | ImageError]:
-        """Decode a photo's bytes; returns spec → pixels, ``uint8 (S, S, 3)``, or the error.
+        """Decode a photo's bytes; returns each spec's pixels, ``uint8 (S, S, 3)``, or error.
 
         Keep SIGALRM at its default in the calling process: the signal kills a process whose decoding hangs.
         """
@@ -201,7 +201,7 @@ class OpenChunk:
         return Finished(self.number, committed, outcomes, seconds, photos)
 
     def give_up(self) -> None:
-        """Abandon the chunk, when no photo is being decoded."""
+        """Abandon the chunk. Call it only while no photo is being decoded."""
         self._open.close()
 
 
@@ -212,9 +212,9 @@ def is_done(job: Job, chunk: int) -> bool:
 
 @contextmanager
 def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], None]]:
-    """Keep a file during a try at a chunk. The file remains if the process is killed.
+    """Keep a file during an attempt at a chunk. The file remains if the process is killed.
 
-    Yields a function that writes the index of the row to decode into the file. None clears the file.
+    Yields a function that stores a row's index in the file before its photo is decoded. None clears the file.
     """
     folder = storage.scratch / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -232,24 +232,24 @@ def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], 
 
 
 class Earlier(NamedTuple):
-    """``deaths``: number of other tries at a chunk, killed or running. ``rows``: the rows that these tries decode."""
+    """Other attempts at a chunk, killed or running. ``deaths``: their number. ``rows``: the rows that they decode."""
 
     deaths: int
     rows: frozenset[int]
 
 
 def earlier_attempts(storage: Storage, chunk: int) -> Earlier:
-    """Count other tries at a chunk by their files (:func:`attempt_on`)."""
+    """Count other attempts at a chunk by their files (:func:`attempt_on`)."""
     deaths, rows = 0, set[int]()
     for marker in _markers(storage, chunk):
-        with suppress(FileNotFoundError):  # the try has just ended
+        with suppress(FileNotFoundError):  # the attempt has just ended
             rows.update(int(row) for row in marker.read_text().split() if row.isdecimal())
             deaths += 1
     return Earlier(deaths, frozenset(rows))
 
 
 def forget_attempts(storage: Storage, chunk: int) -> None:
-    """Delete the files of a chunk's earlier tries."""
+    """Delete the files of a chunk's earlier attempts."""
     for marker in _markers(storage, chunk):
         marker.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Reuses the results of identical photos, from the same labelling process and the ``--previous`` job.
+"""Reuses results of identical photos that the same process or the ``--previous`` job labelled.
 
 The key is a photo's SHA-256, or its URL and ETag. An SQLite file has the previous job's results. If the file is lost or
 damaged, photos are labelled again.
@@ -219,7 +219,7 @@ def carry_over(previous: Job, storage: Storage, terms: Terms, name: str = "") ->
         try:
             photos = _write_results(source, file, terms)
         except (FileNotFoundError, JobError) as error:
-            msg = f"Expected all results of {place} for --previous: {error} Or leave out --previous."
+            msg = f"--previous needs all results of {place}: {error} Or leave out --previous."
             raise JobError(msg) from error
         except sqlite3.Error as error:
             msg = f"Expected to copy the results of {place} to {folder}, got {error}; make room there."

@@ -33,11 +33,11 @@ _MOST_BYTES: Final = 64 * 1024**2
 
 _AHEAD: Final = 1024
 _AHEAD_S: Final = 15.0
-"""Limit of photos requested ahead: the larger of ``_AHEAD`` and the photos that arrive in ``_AHEAD_S`` seconds."""
+"""Limit of photos requested ahead: ``_AHEAD``, or the number that arrives in ``_AHEAD_S`` seconds if larger."""
 
 
 Feed = Callable[[bool], int | None]
-"""Returns the next chunk's number; None if no chunk is ready. With ``True``, waits, and returns None at the end."""
+"""Returns the next chunk's number; None if no chunk is ready. With ``True``, waits; None then means the end."""
 
 
 class QuestionModel:
@@ -68,8 +68,8 @@ class QuestionModel:
 class Labeller:
     """Labels chunks of one job. Leaving the ``with`` block abandons unfinished chunks.
 
-    Each photo is fetched and decoded once for all questions. Several chunks are in progress, so that batches are full.
-    ``check`` is called often; with ``True`` after a missing photo, since a network share may be unmounted. To stop the
+    Questions share fetched and decoded photos. Several chunks are in progress, so that batches are full. ``check`` is
+    called often. Its argument is ``True`` after a missing photo, since a network share may be unmounted. To stop the
     work, ``check`` raises an error.
     """
 
@@ -102,7 +102,7 @@ class Labeller:
     def __exit__(self, *exc: object) -> None:
         chunks, self._open = self._open, {}
         for chunk in chunks.values():
-            chunk.give_up()  # first, or an error below would leave a file that blames a photo
+            chunk.give_up()  # first, since a file left after an error would blame a photo
         self._committer.shutdown()
         for commit in self._commits:
             if not commit.exception():

@@ -41,7 +41,7 @@ def run_pool(
 
 
 class _Strikes:
-    """Counts process deaths by chunk. Restarts at 0 if another photo is the cause."""
+    """Counts process deaths by chunk. A chunk's count restarts at 0 if another photo is the cause."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -72,7 +72,7 @@ def main(loaded: Sequence[Classifier] = ()) -> int:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     reuse_memory()
     replies = take_streams()
-    greeting = sys.stdin.readline()  # the parent sends its next line after "ready"
+    greeting = sys.stdin.readline()  # the parent's only line before "ready"
     if not greeting:
         return 0  # there is no work
     try:

@@ -2,8 +2,8 @@
 
 A process prints ``{"ready": true}``, answers each line of its stdin with a JSON line, and ends when its stdin closes.
 The pool may send a first line (the greeting) before "ready". If a process prints ``{"refused": message}``, the pool
-ends. With ``{"more": true}``, a process requests another line before its answer. Each answer then repeats its line as
-``line``. After its last answer, the process gets a new line.
+ends. A process that prints ``{"more": true}`` gets another line before it answers. Its answers then name their line in
+``line``. A process that has answered all its lines gets a new line.
 """
 
 import gc
@@ -167,7 +167,7 @@ def _keep(log: IO[bytes], file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.unlink(missing_ok=True)
     log.seek(0)
-    with file.open("xb") as kept:  # "x" never overwrites a link's target
+    with file.open("xb") as kept:  # mode "x" follows no link
         shutil.copyfileobj(log, kept)
 
 
@@ -222,8 +222,8 @@ class ProcessPool:
     ) -> None:
         """Send all lines, and wait for their answers. Call it once for each pool.
 
-        ``on_death`` returns whether to send a dead process's lines to another process, or raises an error to stop the
-        run. ``greeting``: first line for each process. ``logs``: folder for the processes' stderr.
+        ``on_death`` returns whether another process gets the dead process's lines. If it raises, the run stops.
+        ``greeting``: first line for each process. ``logs``: folder for the processes' stderr.
         """
         self._waiting.extend(lines)
         self._on_reply, self._on_death = on_reply, on_death

@@ -44,7 +44,7 @@ class BusyProcesses:
 
     @property
     def stops(self) -> bool:
-        """Whether the worker is stopping, so that tasks begin no further chunks."""
+        """Whether the worker is stopping. Tasks then begin no further chunks."""
         return bool(self._stops[0])
 
     def stop(self) -> None:
@@ -105,7 +105,7 @@ def _configuration(settings: QueueSettings) -> dict[str, Any]:
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
             "queue_order_strategy": "sorted",
-            "max_retries": 0,  # only for sending; receiving workers wait for Redis
+            "max_retries": 0,  # only for sending; to receive, workers wait for Redis
         },
         "broker_use_ssl": tls,
         "broker_connection_retry_on_startup": True,

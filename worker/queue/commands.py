@@ -138,7 +138,7 @@ def watch_command(job: JobArgument, as_json: ReceiptJsonOption = False, *, queue
 @JOBS.command("resume")
 @takes(queue=QueueOptions)
 def resume_command(job: JobArgument, *, queue: QueueOptions) -> None:
-    """Continue a cancelled or failed job, or queue unfinished chunks of a running job at once.
+    """Continue a cancelled or failed job, or queue unfinished chunks of a running job immediately.
 
     Examples:
       hangtag jobs resume spring-2026
@@ -224,7 +224,7 @@ def worker_command(
         labelling = {"--workers": workers, "--jobs": jobs, "--metrics-port": metrics_port}
         raise typer.Exit(_train(context, settings, configs or (), labelling))
     if configs:
-        msg = f"{configs[0]} is only for --queue train; other workers label the jobs in --jobs"
+        msg = f"{configs[0]} is only for --queue train; labelling workers take no CONFIG"
         raise typer.BadParameter(msg)
     # numerical libraries and prometheus_client read these variables at import
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")

@@ -25,7 +25,7 @@ PERIOD_S: Final = 1.0
 
 @dataclass(frozen=True)
 class Control:
-    """Open connections for commands on queued jobs."""
+    """Connections for commands on queued jobs."""
 
     settings: QueueSettings
     jobs: Jobs

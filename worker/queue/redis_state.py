@@ -34,10 +34,10 @@ QUEUES: Final = {
     Priority.NORMAL: "hangtag.2.normal",
     Priority.LOW: "hangtag.3.low",
 }
-"""Priority → queue. Workers empty queues in alphabetical order."""
+"""Priority → queue. Workers serve queues in alphabetical order."""
 
 FINISH: Final = -1
-"""The chunk number that means the job's merge."""
+"""Stands for the merge, in place of a chunk's number."""
 
 LEASE_S: Final = 10
 SENT_S: Final = 5
@@ -48,7 +48,7 @@ PRESENCE_S: Final = 10
 TROUBLE_S: Final = 60
 UNMERGED_S: Final = 86_400
 LONGEST_BACKOFF: Final = 4
-"""The longest pause between tries of a failing job is 2 ** this number, in seconds."""
+"""The longest pause between attempts at a failing job is 2 ** this number, in seconds."""
 
 _DELETE_IF_MINE: Final = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 
@@ -268,7 +268,7 @@ class HeldLeases:
         if self._renewal.is_alive():
             self._renewal.join()
         held, self._held = self.chunks, {}
-        with suppress(RedisError):  # outside the loop, to wait for one timeout at most
+        with suppress(RedisError):  # after an error, further calls would also time out
             for chunk in held:
                 self._redis.end_lease(self._job, chunk, self._owner)
 

@@ -82,7 +82,7 @@ def extra_chunks(
 class Runner:
     """The queue's two tasks: label chunks, and finish a job. The first task connects to Redis and loads models.
 
-    After a failure, a task calls ``pause`` (in seconds), so that other machines take the work.
+    After a failure, a task pauses (``pause``, in seconds), so that other machines take the work.
     """
 
     def __init__(self, app: HangtagCelery, finishing: Finishing, pause: Callable[[float], None] = time.sleep) -> None:
@@ -251,7 +251,7 @@ def _check_usable(job: Job) -> None:
     if spec.preprocess_version != PREPROCESS_VERSION:
         msg = (
             f"The job was submitted with preprocessing version {spec.preprocess_version}, but {host} has version "
-            f"{PREPROCESS_VERSION}; install the same Hangtag on both machines."
+            f"{PREPROCESS_VERSION}; install the same Hangtag version on both machines."
         )
         raise JobError(msg)
     if spec.needs_root and not _is_mounted(Path(spec.image_root)):
@@ -270,7 +270,7 @@ def _is_mounted(folder: Path) -> bool:
 
 
 class LoadedModels:
-    """A cache of ``kept`` verified models, or more if the last job has more."""
+    """Caches verified models: at most ``kept``, unless the last job has more."""
 
     def __init__(self, store: BundleStore, kept: int) -> None:
         self._store = store
@@ -299,9 +299,9 @@ class LoadedModels:
 
 
 class JobResources:
-    """The open photos and reusable results of a process's current job, kept between tasks.
+    """Keeps the photos and reusable results of a process's current job open between tasks.
 
-    After an error, all are closed: a broken S3 client, for example, would fail again.
+    Closes them after an error: a broken S3 client, for example, would fail again.
     """
 
     def __init__(self) -> None:

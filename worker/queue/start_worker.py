@@ -45,7 +45,7 @@ _BEAT_S: Final = 1.0
 _TICK_EVERY_S: Final = 1.0
 _OUTAGE_REPEAT_S: Final = 600.0
 _RECONNECT: Final = {"interval_start": 0.2, "interval_step": 0.2, "interval_max": 3}
-"""Seconds between tries to reach Redis, instead of Celery's 2, 4, 6 … 30."""
+"""Seconds between attempts to reach Redis, instead of Celery's 2, 4, 6 … 30."""
 
 
 def start_worker(settings: QueueSettings, slots: int, *, as_json: bool) -> int:
@@ -74,7 +74,7 @@ def make_app(settings: QueueSettings) -> HangtagCelery:
 
 
 def prepare_worker(settings: QueueSettings, *, as_json: bool) -> None:
-    """Set up any worker's heartbeat file, warnings and logs."""
+    """Set up a worker's heartbeat file, warnings and logs."""
     try:
         if settings.heartbeat:
             settings.heartbeat.open("a").close()
@@ -108,7 +108,7 @@ def run_worker(app: HangtagCelery, slots: int) -> int:
 
 
 def _prepare_process(**_: object) -> None:
-    """Close the parent's connections in a labelling process; allow only logs as output, and no core files."""
+    """Close the parent's connections in a labelling process, discard output except logs, and disable core dumps."""
     _let_go_of_connections()
     _silence(1)
     _silence(2)

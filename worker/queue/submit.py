@@ -27,8 +27,9 @@ from worker.request import SubmitRequest
 CHUNK_ROWS: Final = 256
 _SHARE: Final = 0.9
 _TRIES: Final = 2
+"""Attempts to decode a photo that hangs."""
 _START_S: Final = 1.0
-"""Tries to decode a photo that hangs, and seconds to start each try's process."""
+"""Seconds to start the process of an attempt."""
 _LONGEST_STEM: Final = 32
 """Maximum characters of the source's name in a default job name, so that a table of jobs fits 80 columns."""
 NOT_CHECKED: Final = "The photos were not checked"
@@ -177,7 +178,7 @@ def _carry_over(previous: Job, request: SubmitRequest, jobs: Jobs, questions: It
 def chunk_rows(timeout_s: float, per_host: int | None = None, decodings: int = 1) -> int:
     """Rows per chunk, so that a chunk meets its task's time limit even if every photo times out.
 
-    ``decodings``: how often each photo is decoded (once for all models with the same preprocessing).
+    ``decodings``: how often each photo is decoded (models with the same preprocessing share it).
     """
     limits = DownloadLimits()
     decode_s = decodings * (_TRIES * timeout_s + _START_S)

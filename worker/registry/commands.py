@@ -189,7 +189,7 @@ def delete_command(
     why: WhyOption,
     registry: RegistryOption = DEFAULT_REGISTRY,
 ) -> None:
-    """Delete a version without an alias, and its files. Its number is never used again. The model's history is kept.
+    """Delete a version that has no alias, and its files. Its number is never used again. The model's history is kept.
 
     Examples:
 

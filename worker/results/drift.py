@@ -24,7 +24,7 @@ _Histograms = dict[str, tuple[list[int], list[int]]]
 def measure_drift(
     actual: ReferenceAnswers, reference: ReferenceAnswers, rows: ReferenceAnswers | None = None
 ) -> Drift | None:
-    """Compare a model's answers on a job's photos and on the proof photos; None if either has no photos.
+    """Compare a model's answers on a job's photos and on the proof photos; None if the job or the proof has no photos.
 
     ``actual``: answers on distinct photos. ``rows``: answers on all rows. The counts of ``rows`` are scaled to the
     number of photos, since rows of one photo are not independent.
@@ -44,7 +44,9 @@ def measure_drift(
         finding = f"These photos differ from the model's proof photos, {extent}: {any_size}."
     elif any(is_blind(*pair) for pair in by_photo.values()):
         few = number_of(min(actual.photos, reference.photos), "photo is", "photos are")
-        like = "the job's photos are similar" if reference.photos < actual.photos else "they are like the proof photos"
+        like = (
+            "the job's photos are like them" if reference.photos < actual.photos else "they are like the proof photos"
+        )
         finding = f"{few} too few to tell whether {like}."
     else:
         finding = "These photos do not differ from the model's proof photos by more than chance."
@@ -66,11 +68,11 @@ def _changes(
         if test(*pair):
             yield f"{words} (PSI {psi(*pair):.3f})"
         if test(*row_pair) and not (test(*pair) and words == row_words):
-            yield f"by rows, {row_words} (PSI {psi(*row_pair):.3f})"
+            yield f"among all rows, {row_words} (PSI {psi(*row_pair):.3f})"
 
 
 def _histograms(actual: ReferenceAnswers, reference: ReferenceAnswers) -> _Histograms:
-    """Text about the difference → both histograms, for confidences and then for labels."""
+    """Maps a description to a pair of histograms, first for confidences, then for labels."""
     names = sorted(actual.by_label.keys() | reference.by_label.keys())
     labels = join_rare_bins(*([answers.by_label.get(name, 0) for name in names] for answers in (actual, reference)))
     confidences = join_rare_bins(actual.confidence_histogram, reference.confidence_histogram)
@@ -84,7 +86,7 @@ def _scaled(answers: ReferenceAnswers, photos: int) -> ReferenceAnswers:
 
 
 def _confidence_words(actual: ReferenceAnswers, reference: ReferenceAnswers) -> str:
-    """Describe the mean confidences. If both are equal, describe the bin that differs most."""
+    """Describe the mean confidences or, if they are equal, the bin that differs most."""
     middles = [(number + 0.5) / BINS for number in range(BINS)]
     here, there = (
         sum(map(mul, middles, answers.confidence_histogram)) / answers.photos for answers in (actual, reference)
@@ -131,7 +133,7 @@ def _opened(place: str) -> Storage:
     storage = open_storage(place)
     folder = storage.on_disk("")
     if folder is not None and not folder.is_dir():
-        msg = f"Expected a folder of jobs at {place}, found none; check jobs under [drift], or make the folder."
+        msg = f"Expected a folder of jobs at {place}, found none; fix the jobs setting in [drift], or make the folder."
         raise InputError(msg)
     return storage
 

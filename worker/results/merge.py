@@ -153,7 +153,7 @@ _CACHE_KIB: Final = 16 * 1024
 
 
 def merge_job(job: Job, output: Path, folder: Path) -> "tuple[Tally, list[QuestionMerge]]":
-    """Write a job's result to ``output``, and review lists into the empty ``folder``; returns the counts.
+    """Write a job's result to ``output``, and its review lists to the empty ``folder``; returns the counts.
 
     The result has the catalogue's columns and each question's columns. With named models, the result also has each
     row's worst status.
@@ -175,7 +175,7 @@ def merge_job(job: Job, output: Path, folder: Path) -> "tuple[Tally, list[Questi
 
 
 class QuestionMerge:
-    """Merges one question's results. ``doubtful``: label → rows for the page, set by :meth:`write_review`."""
+    """Merges one question's results. ``doubtful``: label → rows to review on the page, set by :meth:`write_review`."""
 
     def __init__(
         self,
@@ -238,8 +238,8 @@ def product_stores(job: Job, column: str, folder: Path, files: ExitStack) -> lis
 def scratch_database(folder: Path) -> Iterator[sqlite3.Connection]:
     """An empty SQLite database with a cache of 16 MiB.
 
-    Its file is unlinked at once, so that a killed process leaves no file. Queries must not sort all rows: SQLite would
-    write temporary files to another folder.
+    Its file is deleted immediately, so that a killed process leaves no file. Queries must not sort all rows: SQLite
+    would write temporary files to another folder.
     """
     file = folder / "scratch.sqlite"
     address = f"{file.resolve().as_uri()}?nolock=1"  # only this process opens the file, and shared disks may lack locks
@@ -299,7 +299,7 @@ def _write_result(job: Job, output: Path, merges: Sequence[QuestionMerge], whole
 
 
 def join_tables(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Join small tables to ``ROW_GROUP`` rows, or fewer if rows are large. Small row groups make Parquet files slow."""
+    """Join small tables up to ``ROW_GROUP`` rows or ``ROW_GROUP_BYTES``. Small row groups make Parquet files slow."""
     held: list[pa.Table] = []
     count = size = 0
     for table in tables:

@@ -216,7 +216,7 @@ def product_names(rows: pa.Table, column: str) -> pa.ChunkedArray:
 def write_by_group(job: Job, store: ProductStore, file: Path, disputed: Collection[str] = ()) -> GroupCounts:
     """Write a file with a row for each product, in order of first appearance.
 
-    ``disputed``: products that go to review since reviewers disagree on a photo.
+    ``disputed``: products that go to review because reviewers disagree on a photo.
     """
     options, column = job.spec.options, store.column
     kind = without_dictionary(job.chunk_table(0, [column]).schema.field(column).type)

@@ -1,7 +1,7 @@
 """A job's receipt as an HTML page with thumbnails.
 
 Separate processes make the thumbnails, since a photo may hang or crash its decoder. ``python -P -m
-worker.results.receipt_page`` reads lines of ``[PATH, TIMEOUT_S]`` in JSON, and answers each line with a JSON line.
+worker.results.receipt_page`` answers each JSON line ``[PATH, TIMEOUT_S]`` with a JSON line.
 """
 
 import json
@@ -50,7 +50,7 @@ _ONE_S: Final = 10.0
 def question_pages(
     job: Job, receipts: Sequence[Receipt], merges: Sequence[QuestionMerge], drawing: ProcessPool | None
 ) -> list[str]:
-    """The page of each question. Thumbnails are made once for all questions."""
+    """The page of each question. The pages share their thumbnails."""
     doubtful = [row for merge in merges for rows in merge.doubtful.values() for row in rows]
     rows = [*(row for merge in merges for row in (*merge.tally.sample, *merge.tally.failed_sample)), *doubtful]
     with ThreadPoolExecutor(1) as meanwhile:
@@ -130,7 +130,7 @@ def _meanings(model: ModelPin) -> dict[Status, str]:
     if model.threshold is not None:
         labeled = f"confidence at least {model.threshold}, set by --threshold; no precision is promised"
     elif model.precision is not None:
-        labeled = f"confidence high enough for precision {precision_text(model.precision)}"
+        labeled = f"confidence high enough for a precision of {precision_text(model.precision)}"
     return {Status.LABELED: labeled, Status.REVIEW: "a person should look", Status.FAILED: "no label; see the errors"}
 
 
@@ -156,7 +156,7 @@ def _photo_bytes(job: Job, cells: Iterable[str | None], within_s: float) -> Iter
         until = time.monotonic() + within_s
         for _ in requests:
             left_s = until - time.monotonic()
-            photo = photos.take(left_s) if left_s > 0 else None  # take(0) would read photos on disk
+            photo = photos.take(left_s) if left_s > 0 else None  # even take(0) reads photos on disk
             if photo is None:
                 break
             if photo.request.cell and isinstance(photo.outcome, bytes):

@@ -65,7 +65,7 @@ class DistinctPhotos:
         self._histogram = np.zeros(BINS, np.int64)
 
     def add(self, results: pa.Table) -> None:
-        """Add results of some rows."""
+        """Count the results of a batch of rows."""
         answers = with_leaves(results).select(_ANSWER).drop_null()
         _count(self._labels, answers.column("label"))
         self._histogram += confidence_histogram(answers.column("confidence").to_numpy())

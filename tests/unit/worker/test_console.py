@@ -42,7 +42,7 @@ EMPTY = failed_row(ImageError("Expected a photo, found an empty cell.", ImageFau
 @pytest.mark.parametrize(
     ("answers", "images", "words"),
     [
-        ([missing("a.jpg")] * 2, ["a.jpg", "b.jpg"], "{root}/a.jpg or at the other paths"),
+        ([missing("a.jpg")] * 2, ["a.jpg", "b.jpg"], "{root}/a.jpg or at the other rows' paths"),
         ([missing("a.jpg")], ["a.jpg"], "{root}/a.jpg."),
         ([EMPTY, missing("sub/b.jpg")], [None, "sub/b.jpg"], "{root}/sub/b.jpg"),
         ([EMPTY] * 2, ["", " "], ""),
@@ -67,7 +67,7 @@ def test_what_a_later_run_did_is_told_apart_from_the_whole_job(answered_job) -> 
         run = receipt.run.model_copy(update={"images": images})
         lines = printed(receipt, run=run, photos=PhotoWork(decoded=2, repeated=1))
         assert any(line.startswith(f"{last}{images} row") for line in lines)
-        assert f"{whole}1 row with the photo of an earlier row; 2 photos decoded" in lines
+        assert f"{whole}1 row with the same photo as an earlier row; 2 photos decoded" in lines
 
 
 @pytest.mark.parametrize(

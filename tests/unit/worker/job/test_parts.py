@@ -174,7 +174,8 @@ def test_a_chunk_has_its_rows_in_order_whatever_became_of_each_and_whenever(kind
 
 def test_the_work_on_photos_is_told_in_a_line() -> None:
     assert photos_text(PhotoWork(carried=98_000, repeated=1_204, decoded=796)) == (
-        "98,000 rows carried over from the previous result, 1,204 rows with photos of earlier rows; 796 photos decoded"
+        "98,000 rows carried over from the previous result, 1,204 rows with the same photo as an earlier row; "
+        "796 photos decoded"
     )
     assert photos_text(PhotoWork(downloaded=1, unchanged=2, bytes=28_000_000, decoded=1)) == (
         "2 photos unchanged at their hosts, 1 photo downloaded (28.0 MB); 1 photo decoded"

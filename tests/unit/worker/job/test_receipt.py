@@ -65,7 +65,7 @@ def test_a_receipt_of_another_job_is_none_and_one_of_another_version_is_refused(
 
 @pytest.mark.parametrize(
     ("low", "words"),
-    [(1.0, "the model's proof has no wrong label; 95%"), (0.96, "99.0% (from 96.0% to 100.0%) of the")],
+    [(1.0, "no proof photo gets a wrong label; 95%"), (0.96, "99.0% (from 96.0% to 100.0%) of the")],
 )
 def test_a_proof_without_a_wrong_label_has_no_interval(low: float, words: str) -> None:
     mix = ClassMix(promised=0.95, expected=0.99, low=low, high=1.0, raised=None, shares=("shoe", 0.5, 0.4))

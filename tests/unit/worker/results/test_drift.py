@@ -97,7 +97,7 @@ def test_rows_of_one_photo_are_warned_of() -> None:
     )
     assert measure_drift(photos, known).warning is None
     drift = measure_drift(photos, known, rows)
-    assert "by rows, boots is 8" in drift.warning
+    assert "among all rows, boots is 8" in drift.warning
     assert "boots" in drift.warning
     assert drift.rows == 200
 
@@ -111,7 +111,7 @@ def test_rows_are_compared_though_their_mean_is_that_of_the_photos() -> None:
     bins[10:20] = [0, 0, 0, 0, 1000, 1000, 0, 0, 0, 0]
     rows = ReferenceAnswers(confidence_histogram=tuple(bins), by_label={"boots": 2000})
     assert measure_drift(photos, known).warning is None
-    assert "by rows, the mean confidence" in measure_drift(photos, known, rows).warning
+    assert "among all rows, the mean confidence" in measure_drift(photos, known, rows).warning
 
 
 def test_confidences_of_one_mean_are_told_apart_by_the_bin_that_differs_most() -> None:
