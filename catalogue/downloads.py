@@ -100,9 +100,9 @@ class Downloads:
 
     @property
     def wants_more(self) -> bool:
-        """Whether the process should take another chunk of the job, because download slots are free.
+        """True if download slots are free for another chunk of the job.
 
-        While nearly all photos wait for busy hosts, it is true only every few seconds.
+        While nearly all photos wait for busy hosts, True only every few seconds.
         """
         if self._wants_begun < self._wants or self._arrivals.qsize() >= _READY:
             return False
@@ -142,7 +142,7 @@ class Downloads:
     def _begin(self, downloads: Sequence[Download]) -> None:
         for download in downloads:
             self._tasks[download] = self._loop.create_task(self._download(download))
-        self._loop.call_soon(self._note_begun)  # the new tasks start first
+        self._loop.call_soon(self._note_begun)  # runs after the new tasks start
 
     def _note_begun(self) -> None:
         self._wants_begun += 1

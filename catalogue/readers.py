@@ -52,7 +52,7 @@ FREE_BYTES: Final = 1024 * 1024 * 1024
 BYTES_A_BYTE: Final = 1000
 """Limits of an expanded Parquet file.
 
-Large files may have more: ``VALUES_A_BYTE`` values and ``BYTES_A_BYTE`` bytes per byte of the file.
+Large files may have more: for each byte of the file, ``VALUES_A_BYTE`` values and ``BYTES_A_BYTE`` bytes.
 """
 _INT64: Final = range(-(2**63), 2**63)
 _LIST: Final = pa.schema([("image", pa.string())])
@@ -69,7 +69,7 @@ class Reader:
     Attributes:
         left_out: extension → number of skipped files with this extension. Incomplete until all batches are read.
         holds: what messages call the rows, such as ``image files``.
-        remarks: remarks on the file, shown to people.
+        remarks: remarks on the file, for the user.
         delimiter: separator of a CSV.
     """
 
@@ -381,7 +381,7 @@ def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Column:
-    """A column of Parquet. Sizes are in bytes, decompressed.
+    """A column of Parquet. Sizes are in decompressed bytes.
 
     Attributes:
         page: size of the largest page; no text is longer.
@@ -499,7 +499,7 @@ def _check_expansion(columns: Sequence[_Column], values: int, file_bytes: int, n
     if values > max(FREE_VALUES, VALUES_A_BYTE * file_bytes) or size > max(FREE_BYTES, BYTES_A_BYTE * file_bytes):
         msg = (
             f"Expected a catalogue in {name}, but its {file_bytes:,} bytes expand to {values:,} cells in one "
-            f"column, and to {size:,} bytes; save the file with fewer repeated values."
+            f"column and {size:,} bytes in total; split the file."
         )
         raise InputError(msg)
 

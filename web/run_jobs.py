@@ -174,7 +174,7 @@ class JobRunner:
         Args:
             new: the catalogue and its options.
             model: a path or a name in the registry. Several models need names: ``category=shop@champion``.
-            upload: an uploaded catalogue, instead of ``new.source``. May be deleted after this call.
+            upload: an uploaded catalogue, instead of ``new.source``. The caller may then delete the file.
 
         Returns:
             The job, and remarks on its catalogue.

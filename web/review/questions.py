@@ -67,7 +67,7 @@ class Questions:
         return int(self.table.num_rows)
 
     def get(self, question: int) -> dict[str, Any]:
-        """All columns of a question's row."""
+        """All columns of one question."""
         columns: dict[str, Any] = self.table.slice(question, 1).to_pylist()[0]
         return columns
 
