@@ -89,7 +89,7 @@ class Catalogue:
     Attributes:
         source: an absolute path, or a URL without user, password, query and fragment.
         image_root: base of relative paths: an absolute path, or a URL without a trailing slash.
-        left_out: extension → number of skipped files with this extension. Incomplete until all batches are read.
+        left_out: number of skipped files per extension. Incomplete until all batches are read.
         image_suffix: suffix for paths without an image extension.
         column_words: a sentence that names the detected image column, or empty.
         remarks: remarks on the catalogue, for the user. Incomplete until all batches are read.

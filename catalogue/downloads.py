@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from catalogue.clients import Clients
 
 _MOST_DOWNLOADS: Final = 512
-"""The largest number of parallel downloads, including very slow downloads."""
+"""Maximum parallel downloads, including very slow downloads."""
 _SLOW_RATE: Final = 4096
 """Bytes per second. Slower downloads do not count against the limit of parallel downloads."""
 _SILENT_TRIES: Final = 2
@@ -33,7 +33,7 @@ _SMOOTHING: Final = 0.02
 _LEAST_FREE_SHARE: Final = 0.05
 _PROBE_S: Final = 2.0
 _READY: Final = 256
-"""No photos are requested while this many finished photos are unread."""
+"""No photos are requested while this many finished downloads wait for :meth:`take`."""
 _JOIN_S: Final = 10.0
 
 Download = tuple[Target, str | None]

@@ -292,7 +292,7 @@ class Host:
         return self._running < (1 if self._rests else self.per_host) and now >= self._not_before
 
     def may_ask(self, now: float) -> bool:
-        """Whether a photo with a slot may send its request now."""
+        """Whether a download with a slot may send its request now."""
         return now >= self._not_before and (not self._rests or self._running == 1)
 
     @property
@@ -336,7 +336,7 @@ class Host:
         self._troubles += 1
         self._silent = self._silent and failure.silent
         if began < self._rested_at:
-            return  # a try from before the pause does not extend it
+            return  # a try that began before the pause does not extend the pause
         if failure.lasting or self._rests or self._must_rest(now):
             self._rest(failure.why, now)
 

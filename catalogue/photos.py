@@ -67,7 +67,7 @@ class Photos:
     def request(self, photos: Sequence[PhotoRequest], etags: Mapping[str, str]) -> None:
         """Request photos, in order of preference.
 
-        ``etags``: URL → ETag for a conditional request.
+        ``etags``: the ETag of each URL, for conditional requests.
         """
         new: list[Download] = []
         for request in photos:

@@ -32,7 +32,7 @@ MAX_ELEMENTS: Final = 1_000_000
 """The largest number of commas and brackets in a line of JSONL."""
 PARQUET_BUFFER: Final = 1024 * 1024
 MAX_BATCH_BYTES: Final = 256 * 1024 * 1024
-"""The largest batch of Parquet rows in bytes, after repeated values are expanded."""
+"""Maximum bytes of a batch of Parquet rows, with repeated values expanded."""
 MAX_PAGE_BYTES: Final = 128 * 1024 * 1024
 """Maximum bytes of an uncompressed Parquet page."""
 UNPACKED_A_BYTE: Final = 4
@@ -67,7 +67,7 @@ class Reader:
     """The columns of a catalogue, and its rows as batches. Reading starts with the first batch.
 
     Attributes:
-        left_out: extension → number of skipped files with this extension. Incomplete until all batches are read.
+        left_out: number of skipped files per extension. Incomplete until all batches are read.
         holds: what messages call the rows, such as ``image files``.
         remarks: remarks on the file, for the user.
         delimiter: separator of a CSV.

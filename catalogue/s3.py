@@ -100,7 +100,7 @@ class S3Client:
             read_timeout=self._limits.idle_s,
             max_pool_connections=self._limits.per_bucket,
             retries={"total_max_attempts": 1},  # the caller tries again
-            response_checksum_validation="when_required",  # the checksum may not cover the whole object
+            response_checksum_validation="when_required",  # the checksum might not cover the whole object
         )
         try:
             client = await self._open.enter_async_context(AioSession().create_client("s3", config=config))

@@ -1,6 +1,6 @@
 """Writes a table as Parquet, CSV or JSONL. Checks the output path and all cells first.
 
-No text that Hangtag adds to a CSV starts a spreadsheet formula.
+Texts that Hangtag adds to a CSV cannot start a spreadsheet formula.
 """
 
 import csv

@@ -128,7 +128,7 @@ class Preview:
         image_column: the column with the photos. Empty if it was not detected.
         image_root: where relative paths start.
         rows: cells as text. Long cells are shortened.
-        photos: the rows' photos or errors. :func:`drawn` replaces photos by small ``data:`` URIs.
+        photos: the rows' photos or errors. :func:`drawn` replaces photos with small ``data:`` URIs.
         relative: whether some photos have relative paths.
         refused: why the rows cannot be read, such as an unknown image column. May be empty.
     """
@@ -160,7 +160,7 @@ def preview(
     allow_hosts: Sequence[str] = (),
     image_suffix: str | None = None,
 ) -> Preview:
-    """Read the first rows and their photos like a labelling job.
+    """Read the first rows and their photos, as a labelling job does.
 
     Hosts in ``allow_hosts`` may have private addresses.
 

@@ -43,7 +43,7 @@ from worker.labelling.process_pool import take_streams
 
 _START_S: Final = 120.0
 _LATE_S: Final = 30.0
-"""A process without an answer is killed this many seconds after the time limit of its photos."""
+"""A process that does not answer is killed this many seconds after the time limit of its photos."""
 _LONGEST_LINE: Final = 64 * 1024 * 1024
 _RULES_KEPT: Final = 32
 _QUALITY: Final = 85

@@ -20,7 +20,7 @@ _OF: Final = "~"
 
 @dataclass(frozen=True)
 class WebJob:
-    """A job that the server shows. A job with several models has one question per model, such as colour.
+    """A job that the server shows. A job with several models has one question (such as colour) per model.
 
     Attributes:
         id: used in URLs. The name of a queued job, or :func:`result_id`. A question's id is ``ID~NAME``.

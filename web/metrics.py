@@ -78,7 +78,7 @@ class Meter:
         try:
             await self._app(scope, receive, noting)
         finally:
-            # not the path, which has too many values
+            # the path would have too many values
             route = getattr(scope.get("route"), "path", "none")
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self._metrics.requests.labels(route, method, str(status)).inc()

@@ -216,7 +216,7 @@ class JobRunner:
         self._label(whole)
 
     def retry_job(self, job: WebJob) -> Counter[str]:
-        """Retry a finished job's failed rows that may succeed now; returns error → row count. Raises JobError."""
+        """Retry a finished job's failed rows that may succeed now; returns row counts by error. Raises JobError."""
         whole = job.whole
         receipt = job_receipt(whole.job)
         if receipt is None:

@@ -42,7 +42,7 @@ _LOGIN_BODY_S: Final = 10.0
 _REQUEST_S: Final = 10.0
 """Seconds to wait for a request's headers."""
 _STALL_S: Final = 60.0
-"""Seconds to wait for a client that reads no more of its answer."""
+"""Seconds to wait for a client that stopped reading its answer."""
 _CONNECTIONS: Final = 1000
 _LOG_S: Final = 60.0
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})

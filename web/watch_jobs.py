@@ -37,7 +37,7 @@ class JobCounts:
 
     Attributes:
         rows: counted rows. Some finished rows may be missing.
-        machines: host → number of rows.
+        machines: number of rows per host.
     """
 
     rows: int = 0

@@ -241,7 +241,7 @@ class ReviewQueue:
         self._right[place] = len(last) == 1 and self._questions.is_right(place, label)
 
     def statements(self, question: int) -> dict[str, Vote]:
-        """Reviewer → latest answer for a photo."""
+        """Each reviewer's latest answer for a photo."""
         with self._lock:
             return {reviewer: statements[-1] for reviewer, statements in self._statements[question].items()}
 

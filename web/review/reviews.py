@@ -72,7 +72,7 @@ class Stored:
 
     Attributes:
         stored: ids of answers that the client need not send again.
-        refused: id → why the answer cannot be used.
+        refused: why an answer cannot be used, by its id.
     """
 
     stored: tuple[str, ...]
@@ -126,7 +126,7 @@ class Review:
 
     @cached_property
     def doubtful(self) -> dict[str, int]:
-        """Predicted class → number of photos for review."""
+        """Number of photos for review per predicted class."""
         return dict(Counter(self.questions.labels.tolist()))
 
     def answer(self, reviewer: str, tab: str, choice: Choice, answers: Sequence[Answer]) -> Stored:
