@@ -63,7 +63,7 @@ _SHORT_PREFIXES: Final = (32, 40, 48, 56, 64)
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is public. If an IPv6 address contains an IPv4 address, only the IPv4 address is checked."""
+    """Whether an IP address is public. For an IPv6 address that contains an IPv4 address, checks only the latter."""
     ip = _unwrapped(address)
     if any(ip in network for network in _NOT_PUBLIC):
         return False
