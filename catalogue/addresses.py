@@ -55,7 +55,7 @@ _NEVER_BY_NAME: Final = _networks(
 )
 """Metadata services, link-local and multicast addresses.
 
-``--allow-host`` can allow them by IP address, but not by host name.
+``--allow-host`` can allow these addresses by IP, but not by host name.
 """
 
 _LAST_32: Final = 0xFFFFFFFF
@@ -63,7 +63,7 @@ _SHORT_PREFIXES: Final = (32, 40, 48, 56, 64)
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is public. Checks only the IPv4 address inside an IPv6 address, if there is one."""
+    """Whether an IP address is public. For an IPv6 address that contains an IPv4 address, checks only the latter."""
     ip = _unwrapped(address)
     if any(ip in network for network in _NOT_PUBLIC):
         return False
@@ -89,7 +89,7 @@ class Addresses:
             raise _refused(target.host, target.port, [target.host])
 
     def allowed(self, host: str, port: int, addresses: Sequence[str]) -> list[str]:
-        """The allowed addresses of a host name, at least one. Raises ImageError."""
+        """The allowed addresses of a host name. Raises ImageError if there are none."""
         named = f"{host}:{port}" in self._allowed
         good = [address for address in addresses if is_public(address) or (named and _allowed_by_name(address))]
         if not good:
@@ -160,7 +160,7 @@ def system_lookup(host: str) -> list[str]:
 
 
 class CheckedResolver(AbstractResolver):
-    """Looks names up in daemon threads, and removes forbidden addresses."""
+    """Looks up host names in daemon threads, and removes forbidden addresses."""
 
     def __init__(self, addresses: Addresses, lookup: Lookup, timeout_s: float) -> None:
         self._addresses = addresses
@@ -181,7 +181,7 @@ class CheckedResolver(AbstractResolver):
 
 
 def checked_socket(addresses: Addresses, info: AddrInfoType) -> socket.socket:
-    """A socket for an address. Checks the address a second time. Raises ImageError."""
+    """Check an address again, and create a socket for it. Raises ImageError."""
     family, kind, protocol, _, where = info
     if not addresses.may_connect(str(where[0]), int(where[1])):
         msg = f"Expected to connect to a checked address, got {where[0]}; nothing was sent there."

@@ -89,10 +89,10 @@ class Catalogue:
     Attributes:
         source: an absolute path, or a URL without user, password, query and fragment.
         image_root: base of relative paths: an absolute path, or a URL without a trailing slash.
-        left_out: extension → number of skipped files with this extension. Incomplete until all batches are read.
+        left_out: number of skipped files per extension. Incomplete until all batches are read.
         image_suffix: suffix for paths without an image extension.
         column_words: a sentence that names the detected image column, or empty.
-        remarks: remarks on the catalogue, shown to people. Incomplete until all batches are read.
+        remarks: remarks on the catalogue, for the user. Incomplete until all batches are read.
         delimiter: separator of a ``.csv``. CSV results use the same separator.
     """
 
@@ -129,7 +129,7 @@ def _key(name: str) -> str:
 
 
 def find_column(names: Sequence[str], name: str) -> str | None:
-    """Find a column by name. Case, blanks, ``_`` and ``-`` are ignored if only one column matches."""
+    """Find a column by name, or the only column whose name differs just in case, blanks, ``_`` or ``-``."""
     name = label_text(name)
     alike = [one for one in names if _key(one) == _key(name)]
     return name if name in names else alike[0] if len(alike) == 1 else None

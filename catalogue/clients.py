@@ -80,7 +80,7 @@ class Clients:
         except (aiohttp.ClientError, OSError) as error:  # includes timeouts
             return _failed_try(fetch, error, silent=silent)
         except ValueError:  # a malformed header
-            return FailedTry("answered with something other than HTTP")
+            return FailedTry("sent an invalid HTTP answer")
 
     async def close(self) -> None:
         """Close the connections."""
@@ -152,7 +152,7 @@ async def _body(fetch: Fetch, answer: aiohttp.ClientResponse) -> Received:
 async def _add_unpacked(fetch: Fetch, gzip: Gzip, chunk: bytes) -> None:
     try:
         for piece in gzip.unpack(chunk):
-            await fetch.add(piece)  # refuses a photo that becomes too large
+            await fetch.add(piece)  # raises ImageError if the photo is too large
     except zlib.error as error:
         raise download_error(
             fetch.url, "its host sent a damaged gzip; configure it to send photos uncompressed"
@@ -192,7 +192,7 @@ def _failed_try(fetch: Fetch, error: Exception, *, silent: bool) -> FailedTry:
             lasting = isinstance(reason, socket.gaierror) and reason.errno in _NO_SUCH_NAME
             return FailedTry(f"has no address ({reason.strerror})", silent=True, lasting=lasting)
         case aiohttp.ClientResponseError(message=message):
-            return FailedTry(f"answered with something other than HTTP ({one_line(message, 60)})")
+            return FailedTry(f"sent an invalid HTTP answer ({one_line(message, 60)})")
         case aiohttp.ClientConnectorError(os_error=reason):
             why = f"cannot be reached ({reason.strerror})"
         case _ if not silent:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from catalogue.clients import Clients
 
 _MOST_DOWNLOADS: Final = 512
-"""The largest number of parallel downloads, including very slow downloads."""
+"""Maximum parallel downloads, including very slow downloads."""
 _SLOW_RATE: Final = 4096
 """Bytes per second. Slower downloads do not count against the limit of parallel downloads."""
 _SILENT_TRIES: Final = 2
@@ -33,7 +33,7 @@ _SMOOTHING: Final = 0.02
 _LEAST_FREE_SHARE: Final = 0.05
 _PROBE_S: Final = 2.0
 _READY: Final = 256
-"""No photos are requested while this many finished photos are unread."""
+"""No requests start while this many downloads wait for :meth:`take`."""
 _JOIN_S: Final = 10.0
 
 Download = tuple[Target, str | None]
@@ -100,9 +100,9 @@ class Downloads:
 
     @property
     def wants_more(self) -> bool:
-        """Whether the process should take another chunk of the job, because download slots are free.
+        """True if download slots are free for another chunk of the job.
 
-        While nearly all photos wait for busy hosts, it is true only every few seconds.
+        While nearly all photos wait for busy hosts, True only every few seconds.
         """
         if self._wants_begun < self._wants or self._arrivals.qsize() >= _READY:
             return False
@@ -142,7 +142,7 @@ class Downloads:
     def _begin(self, downloads: Sequence[Download]) -> None:
         for download in downloads:
             self._tasks[download] = self._loop.create_task(self._download(download))
-        self._loop.call_soon(self._note_begun)  # the new tasks start first
+        self._loop.call_soon(self._note_begun)  # runs after the new tasks start
 
     def _note_begun(self) -> None:
         self._wants_begun += 1

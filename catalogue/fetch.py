@@ -107,7 +107,7 @@ class MemoryBudget:
         return self._held < self._size
 
     async def room(self, fetch: "Fetch | None" = None) -> None:
-        """Wait for memory to start a photo, or to continue the large photo ``fetch``."""
+        """Wait until there is memory to start a download, or to continue the large download ``fetch``."""
         while not (self.free or (fetch and self._may_exceed(fetch))):
             self._freed.clear()
             await self._freed.wait()
@@ -122,7 +122,7 @@ class MemoryBudget:
         self._held += size
 
     def end(self, fetch: "Fetch", *, ready: bool) -> None:
-        """Free the bytes of a try. If ``ready``, :meth:`release` frees them later."""
+        """Free the bytes of a try. If ``ready``, :meth:`release` frees the bytes later."""
         if ready:
             self._ready += fetch.size
         else:
@@ -147,14 +147,14 @@ class Fetch:
     """A download."""
 
     target: Target  # the photo's URL, or the URL of the last redirect
-    etag: str | None  # ETag of the known bytes
+    etag: str | None  # ETag of an earlier download
     limits: DownloadLimits
     budget: MemoryBudget
     clock: asyncio.Timeout = field(init=False)  # timeout of this try
     left_s: float = 0.0  # remaining seconds, for tries and pauses
     seconds: float = 0.0  # seconds of all tries
-    size: int = 0  # received bytes of this try
-    downloaded: int = 0  # received bytes of all tries
+    size: int = 0  # bytes received in this try
+    downloaded: int = 0  # bytes received in all tries
     tries: int = 0  # failed tries
     silences: int = 0  # long tries without an answer
     redirects: int = 0
@@ -179,7 +179,7 @@ class Fetch:
 
     @property
     def is_first_host(self) -> bool:
-        """Whether the target has the host of the photo's URL. A change from http to https is allowed."""
+        """Whether redirects have stayed on the first host. A change from http to https is allowed."""
         home, now = self._home, self.target
         return home.host == now.host and (home.port == now.port or (home.port, now.port) == _HTTP_TO_HTTPS)
 
@@ -235,13 +235,13 @@ class Host:
     """Limits the downloads from a host, with a circuit breaker. Uses the event loop's clock, in seconds.
 
     After a while without a successful try, requests to the host are paused. After the pause, a single photo is tried.
-    Until this try succeeds, other photos of the host fail at once. If the host has sent photos before, they wait up to
-    ``patience_s``.
+    Until this try succeeds, other photos of the host fail immediately. If the host has sent photos before, its photos
+    wait up to ``patience_s``.
     """
 
     def __init__(self, place: str, limits: DownloadLimits, per_host: int) -> None:
         self.per_host = per_host
-        self.answered_at: float | None = None  # time of the last answer without a temporary fault
+        self.answered_at: float | None = None  # when the host last answered without a temporary fault
         self._place = place
         self._limits = limits
         self._waiting: deque[asyncio.Future[str | None]] = deque()
@@ -292,7 +292,7 @@ class Host:
         return self._running < (1 if self._rests else self.per_host) and now >= self._not_before
 
     def may_ask(self, now: float) -> bool:
-        """Whether a photo with a slot may send its request now."""
+        """Whether a download with a slot may send its request now."""
         return now >= self._not_before and (not self._rests or self._running == 1)
 
     @property
@@ -321,7 +321,7 @@ class Host:
         return self.answered_at is not None and now - self.answered_at < self._limits.patience_s
 
     def note_answer(self, now: float) -> None:
-        """Record an answer without a temporary fault."""
+        """Record that the host answered without a temporary fault."""
         self._troubles = self._rests = 0
         self._rests_until = 0.0
         self.answered_at = now
@@ -336,14 +336,14 @@ class Host:
         self._troubles += 1
         self._silent = self._silent and failure.silent
         if began < self._rested_at:
-            return  # a try from before the pause does not extend it
+            return  # a try that began before the pause does not extend the pause
         if failure.lasting or self._rests or self._must_rest(now):
             self._rest(failure.why, now)
 
     def _must_rest(self, now: float) -> bool:
         """Whether the host has been silent for ``silent_s``, or has failed for ``total_s``.
 
-        If the host has sent photos, ``_SILENCES`` tries without an answer are enough.
+        A host that has sent photos also rests after ``_SILENCES`` tries without an answer.
         """
         if self._troubles < _SILENCES:
             return False

@@ -42,9 +42,9 @@ FAULTS: Final = {
 }
 
 _NOT_PHOTO_ERRORS: Final = (HangtagError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit)
-"""Errors that a photo does not cause."""
+"""Exceptions that :func:`as_image_error` does not convert."""
 _LINES: Final = 60
-"""The largest number of logged lines of a traceback. More lines could fill a disk."""
+"""Maximum lines of a logged traceback."""
 _UNPAIRED: Final = re.compile(r"[\ud800-\udfff]")
 _REMOTE: Final = frozenset({"http", "https", "s3"})
 _NOT_THERE: Final = frozenset({ImageFault.MISSING, ImageFault.REFUSED})
@@ -100,12 +100,12 @@ class DownloadLimits:
     connect_s: float = 5.0  # seconds each for the name look-up and the connection
     idle_s: float = 10.0  # seconds without a byte
     pause_s: float = 0.5  # seconds before the second try; doubles with each try, with jitter
-    slow_s: float = 1.0  # seconds until ``at_once`` no longer counts a very slow download
+    slow_s: float = 1.0  # seconds after which ``at_once`` ignores a very slow download
     silent_s: float = 4.0  # seconds of silence that open a host's circuit breaker
     rest_s: float = 10.0  # seconds of the first pause of requests to a host; doubles with each failed try
     patience_s: float = 180.0  # seconds of silence after which a host that has sent photos counts as dead
-    longest_after_s: float = 120.0  # maximum delay by ``Retry-After``, in seconds
-    names_s: int = 30  # seconds that addresses are cached
+    longest_after_s: float = 120.0  # upper limit for ``Retry-After``, in seconds
+    names_s: int = 30  # seconds for which IP addresses are cached
 
 
 def fault_words(errors: Iterable[ImageError]) -> str:
@@ -118,7 +118,7 @@ def fault_words(errors: Iterable[ImageError]) -> str:
 def as_image_error(fault: ImageFault, place: str) -> Iterator[None]:
     """Log unexpected exceptions, and raise ImageError instead.
 
-    Plugins in Rust raise ``BaseException`` in a panic.
+    A panic in a Rust plugin raises ``BaseException``.
     """
     try:
         yield
@@ -138,7 +138,7 @@ def as_image_error(fault: ImageFault, place: str) -> Iterator[None]:
 
 
 class PhotoLocator:
-    """Finds the photos of cells.
+    """Finds the photo of a cell.
 
     Relative paths start at ``root``. If ``confined``, photos on disk must be inside ``root``. Raises JobError.
     """
@@ -203,7 +203,7 @@ class PhotoLocator:
             raise
 
     def name(self, cell: str) -> str:
-        """The spelling of a path for which a file exists."""
+        """The first spelling of a path that exists on disk, otherwise ``cell``."""
         names = list(other_spellings(cell))
         return cell if not names or self._is_there(cell) else next(filter(self._is_there, names), cell)
 
@@ -229,7 +229,7 @@ class PhotoLocator:
         return is_ours and os.path.exists(path)  # noqa: PTH110 - Path.exists raises errors
 
     def url(self, cell: str | None) -> str | None:
-        """The URL of a cell's photo. None for a photo on disk or in the cell."""
+        """The URL of a cell's photo. None if the photo is on disk or in the cell itself."""
         if not cell or (self._base is None and ":" not in cell and "//" not in cell):
             return None
         try:

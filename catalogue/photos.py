@@ -67,7 +67,7 @@ class Photos:
     def request(self, photos: Sequence[PhotoRequest], etags: Mapping[str, str]) -> None:
         """Request photos, in order of preference.
 
-        ``etags``: URL → ETag for a conditional request.
+        ``etags``: the ETag of each URL, for conditional requests.
         """
         new: list[Download] = []
         for request in photos:
@@ -89,7 +89,7 @@ class Photos:
             self._downloads.request(new)
 
     def take(self, timeout_s: float) -> Photo | None:
-        """The next photo, in any order.
+        """Return any requested photo.
 
         None if no photo arrives within ``timeout_s``. If no download is finished, this thread reads a photo from disk.
         Raises JobError.
@@ -113,7 +113,7 @@ class Photos:
             arrival = self._downloads.take(deadline - time.monotonic()) if self._downloads and self._rows else None
             if arrival is None:
                 return None
-            took = (arrival.seconds, arrival.downloaded)  # further rows with the photo get 0
+            took = (arrival.seconds, arrival.downloaded)  # 0 for further rows with the same photo
             for row in self._rows.pop(arrival.download, ()):
                 self._arrived.append(Photo(row, arrival.outcome, arrival.download[0].text, arrival.etag, *took))
                 took = (0.0, 0)
@@ -139,7 +139,7 @@ class Photos:
             self._downloads.forget([download for download, rows in left.items() if not rows])
 
     def url_of(self, cell: str | None) -> str | None:
-        """The URL of a cell's photo. None for a photo on disk or in the cell."""
+        """The URL of a cell's photo. None if the photo is on disk or in the cell itself."""
         return self._cells.url(cell)
 
     @property

@@ -32,7 +32,7 @@ MAX_ELEMENTS: Final = 1_000_000
 """The largest number of commas and brackets in a line of JSONL."""
 PARQUET_BUFFER: Final = 1024 * 1024
 MAX_BATCH_BYTES: Final = 256 * 1024 * 1024
-"""The largest batch of Parquet rows in bytes, after repeated values are expanded."""
+"""Maximum bytes of a batch of Parquet rows, with repeated values expanded."""
 MAX_PAGE_BYTES: Final = 128 * 1024 * 1024
 """Maximum bytes of an uncompressed Parquet page."""
 UNPACKED_A_BYTE: Final = 4
@@ -52,7 +52,7 @@ FREE_BYTES: Final = 1024 * 1024 * 1024
 BYTES_A_BYTE: Final = 1000
 """Limits of an expanded Parquet file.
 
-Large files may have more: ``VALUES_A_BYTE`` values and ``BYTES_A_BYTE`` bytes per byte of the file.
+Large files may have more: for each byte of the file, ``VALUES_A_BYTE`` values and ``BYTES_A_BYTE`` bytes.
 """
 _INT64: Final = range(-(2**63), 2**63)
 _LIST: Final = pa.schema([("image", pa.string())])
@@ -67,9 +67,9 @@ class Reader:
     """The columns of a catalogue, and its rows as batches. Reading starts with the first batch.
 
     Attributes:
-        left_out: extension → number of skipped files with this extension. Incomplete until all batches are read.
+        left_out: number of skipped files per extension. Incomplete until all batches are read.
         holds: what messages call the rows, such as ``image files``.
-        remarks: remarks on the file, shown to people.
+        remarks: remarks on the file, for the user.
         delimiter: separator of a CSV.
     """
 
@@ -381,7 +381,7 @@ def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Column:
-    """A column of Parquet. Sizes are in bytes, decompressed.
+    """A column of Parquet. Sizes are in decompressed bytes.
 
     Attributes:
         page: size of the largest page; no text is longer.
@@ -499,7 +499,7 @@ def _check_expansion(columns: Sequence[_Column], values: int, file_bytes: int, n
     if values > max(FREE_VALUES, VALUES_A_BYTE * file_bytes) or size > max(FREE_BYTES, BYTES_A_BYTE * file_bytes):
         msg = (
             f"Expected a catalogue in {name}, but its {file_bytes:,} bytes expand to {values:,} cells in one "
-            f"column, and to {size:,} bytes; save the file with fewer repeated values."
+            f"column and {size:,} bytes in total; split the file."
         )
         raise InputError(msg)
 

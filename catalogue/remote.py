@@ -40,7 +40,7 @@ _OK: Final = 200
 class UnnamedFile:
     """A temporary file without a name.
 
-    Its disk space is freed at the end of the process at the latest. ``path`` works only in this process.
+    Closing the file, or ending the process, frees its disk space. ``path`` works only in this process.
     """
 
     def __init__(self) -> None:

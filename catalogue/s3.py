@@ -63,10 +63,10 @@ class S3Client:
         except _PASSING_FAULTS as error:
             return FailedTry(f"cannot be reached ({type(error).__name__})", silent=not fetch.size)
         except _NONSENSE:
-            return FailedTry("answered with something other than S3")
+            return FailedTry("sent an invalid S3 answer")
         except (EndpointProviderError, ParamValidationError) as error:
             if await self._finds_other_buckets():
-                msg = f"Expected a bucket of S3 in {fetch.url[:300]}, got {error}; check its name."
+                msg = f"Expected an S3 bucket in {fetch.url[:300]}, got {error}; check its name."
                 raise ImageError(msg, ImageFault.REFUSED) from error
             raise _machine_error(fetch, error) from error
         except BotoCoreError as error:
@@ -87,7 +87,7 @@ class S3Client:
         return Received(fetch.whole(), strong_etag(answer.get("ETag")))
 
     async def _finds_other_buckets(self) -> bool:
-        """Whether the settings work with a valid bucket name. Sends no request."""
+        """Test the settings with a valid bucket name. Sends no request."""
         try:
             await self._client.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "photo"})
         except BotoCoreError:
@@ -100,7 +100,7 @@ class S3Client:
             read_timeout=self._limits.idle_s,
             max_pool_connections=self._limits.per_bucket,
             retries={"total_max_attempts": 1},  # the caller tries again
-            response_checksum_validation="when_required",  # the checksum may not cover the whole object
+            response_checksum_validation="when_required",  # the checksum might not cover the whole object
         )
         try:
             client = await self._open.enter_async_context(AioSession().create_client("s3", config=config))

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, TextIO
 from models.errors import InputError
 
 _MARKS: Final = (
-    (codecs.BOM_UTF32_LE, "utf-32", "utf-32-le"),  # checked before UTF-16, whose mark has the same first bytes
+    (codecs.BOM_UTF32_LE, "utf-32", "utf-32-le"),  # before UTF-16: both marks begin with FF FE
     (codecs.BOM_UTF32_BE, "utf-32", "utf-32-be"),
     (codecs.BOM_UTF8, "utf-8-sig", "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16", "utf-16-le"),
@@ -27,7 +27,7 @@ LIKELY_ENCODINGS: Final = (
 )  # fmt: skip
 """Encodings of spreadsheets and shops, likeliest first."""
 _WESTERN: Final = frozenset("äöüßÄÖÜéèêëàâçîïôûùÉÈÀÇñáíóúåøæÅØÆ°®™©€£½¼¾²×«»–—‘’“”…•·")
-"""Frequent characters of Western European texts. Text in another encoding, decoded as cp1252, seldom contains them."""
+"""Frequent characters of Western European texts. Other text decoded as cp1252 seldom contains these characters."""
 _WESTERN_SHARE: Final = 0.95
 _LONGEST_RUN: Final = 1.5
 """Western European texts have at most this many non-ASCII letters in a row, on average."""
@@ -37,7 +37,7 @@ _BLOCK_BYTES: Final = 1024 * 1024
 _MANY_NULS: Final = 0.2
 _SAME_MESS: Final = 0.05
 _SAME_SENSE: Final = 0.1
-"""Scores of charset-normalizer that differ by less count as equal."""
+"""Maximum difference between scores of charset-normalizer that count as equal."""
 _MAX_LINE: Final = 64 * 1024 * 1024
 _UTF8: Final = "utf-8-sig"  # with or without a byte order mark
 _HEAD_BYTES: Final = 4096

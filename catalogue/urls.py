@@ -21,14 +21,14 @@ from models.preprocess import IMAGE_SUFFIXES
 from models.text import without_secrets
 
 SHOWN: Final = 100
-"""The largest number of characters of a cell in a message."""
+"""Maximum characters of a cell in a message."""
 S3_SCHEME: Final = "s3://"
 SCHEMES: Final = (S3_SCHEME, "http://", "https://")
 _NO_SCHEME: Final = r"//[^/\s.][^/\s]{0,300}[.:\]][^/\s]{0,300}/"
 _BASE64: Final = r"(?:/9j/|iVBORw0KGgo|UklGR|R0lGOD)[A-Za-z0-9+/=\s]{60}"
 """The beginning of a JPEG, PNG, WebP or GIF in base64."""
 URL_OR_DATA: Final = rf"^\s*(?:(?i:[a-z][a-z0-9+.-]*://|https?:\\|data:)|{_NO_SCHEME}|{_BASE64})"
-"""Matches the beginning of a URL, a data URI or plain base64."""
+"""Matches a cell that begins with a URL, a data URI or plain base64."""
 _NEXT_URL: Final = re.compile(r"[\s,;|](?:(?i:https?|s3):)?//[^/\s]")
 _NEXT_URL_OF_A_QUERY: Final = re.compile(r"\s(?:(?i:https?|s3):)?//[^/\s]")
 _NEXT_PATH: Final = re.compile(r"\.(?i:jpe?g|png|webp|gif|bmp|tiff?|avif)\s*[,;|\r\n]")
@@ -92,7 +92,7 @@ class Target:
 
     @property
     def place(self) -> str:
-        """``HOST:PORT``, or ``s3://BUCKET``. Downloads from the same place share a queue."""
+        """``HOST:PORT``, or ``s3://BUCKET``. URLs with the same ``place`` share a download queue."""
         if self.scheme is Scheme.S3:
             return f"s3://{self.host}"
         return place_of(self.host, self.port)
@@ -137,8 +137,8 @@ def photo_cells(
 ) -> list[str | None]:
     """The first photo of each row, as a path, URL or data URI.
 
-    Ambiguous cells stay unchanged: ``a.jpg, b.jpg`` may be one path. ``suffix`` is added to paths without an image
-    extension.
+    Ambiguous cells stay unchanged: ``a.jpg, b.jpg`` may be a single path. ``suffix`` is added to paths without an
+    image extension.
     """
     cells = _single_cells(column, errors)
     if _is_text(column.type) and pc.any(_maybe_several(column)).as_py():
@@ -216,7 +216,7 @@ def rows_with_several(column: pa.Array) -> int:
 
 
 def split_photos(cell: str) -> list[str]:
-    """The first photo of a cell, and the rest.
+    """The first photo of a cell, then the rest of the text.
 
     The cell may be a JSON list. Otherwise, ``,``, ``;``, ``|`` or blanks separate the photos.
 
@@ -239,7 +239,7 @@ def split_photos(cell: str) -> list[str]:
 
 
 def split_paths(cell: str) -> list[str]:
-    """The first path of a cell, and the rest. Empty if the cell has no separator (``,``, ``;`` or ``|``)."""
+    """The first path of a cell, then the rest of the text. Empty without a separator (``,``, ``;`` or ``|``)."""
     text = cell.strip()
     path = _NEXT_PATH.search(text)
     rest = text[path.end() :].strip(_BETWEEN) if path else ""
@@ -268,7 +268,7 @@ def _with_suffix(cell: str, suffix: str) -> str:
 def other_spellings(path: str) -> Iterator[str]:
     """Other spellings of a path, to try if no file exists there.
 
-    They differ in blanks, slashes or Unicode form (NFC, NFD). The first of several paths is also tried.
+    The spellings differ in blanks, slashes or Unicode form (NFC, NFD). A list of paths also yields its first path.
     """
     plain = path.strip()
     names = [name for one in (plain, *split_paths(plain)[:1]) for name in (one, one.replace("\\", "/"))]
@@ -313,7 +313,7 @@ def safe_url(url: str) -> str:
 
 
 def readable(cell: str) -> str:
-    """A cell for people, without the parts of a URL that may contain secrets."""
+    """The cell, without the parts of a URL that may contain secrets."""
     text = _slashed(cell.strip())
     if scheme_of(text) == "data":
         return cell

@@ -1,6 +1,6 @@
 """Writes a table as Parquet, CSV or JSONL. Checks the output path and all cells first.
 
-No text that Hangtag adds to a CSV starts a spreadsheet formula.
+Texts that Hangtag adds to a CSV cannot start a spreadsheet formula.
 """
 
 import csv
@@ -44,7 +44,7 @@ _TOP_K: Final = pa.list_(pa.struct([("label", pa.string()), ("confidence", pa.fl
 def check_output(output: Path, *, excel_safe: bool = False) -> None:
     """Raise InputError if an output cannot be written."""
     url = _URL.match(str(output))
-    if url and not Path(url[1]).exists():  # Path has removed one of the slashes
+    if url and not Path(url[1]).exists():  # pathlib turns // into /
         msg = (
             f"Expected a file on this machine as --out, got {url[1]}//{url[2]}; write a local file and copy it "
             "there, or let the queue store results in S3: hangtag submit --jobs s3://bucket/jobs."
@@ -84,7 +84,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def with_checked_cells(catalogue: Catalogue, suffix: str, group_column: str | None = None) -> Catalogue:
-    """The catalogue, with a check of each cell when it is read.
+    """Return the catalogue with batches that check each cell.
 
     Skips the image column unless it is ``group_column``. Raises InputError.
     """
@@ -119,7 +119,7 @@ def open_writer(
 ) -> Iterator[Write]:
     """Open a new file. Yields a function that writes the next rows.
 
-    In a CSV, no cell of ``escaped`` columns starts a formula. ``mark`` adds a byte order mark, so that spreadsheets
+    In a CSV, formulas in ``escaped`` columns are escaped. ``mark`` adds a byte order mark, so that spreadsheets
     recognise UTF-8.
     """
     if suffix == ".parquet":
@@ -219,7 +219,7 @@ def _first_unwritable(cells: pa.Array, attempt: _Try) -> tuple[int, Exception] |
 
 
 def text_cells(column: pa.ChunkedArray) -> list[Any]:
-    """A column's cells for CSV. Nested cells become JSON."""
+    """A column as CSV values. Nested cells become JSON."""
     cells = _plain_cells(column)
     if pa.types.is_nested(column.type):
         return [None if cell is None else json_text(cell) for cell in cells]
@@ -232,7 +232,7 @@ def json_text(value: object) -> str:
 
 
 def json_cells(column: pa.ChunkedArray, *, nested: bool) -> list[Any]:
-    """A column's cells for JSON."""
+    """A column as JSON values."""
     cells = _plain_cells(column)
     if nested:
         return [_finite(json.loads(cell)) if cell is not None else None for cell in cells]
@@ -303,8 +303,8 @@ def csv_lines(records: Iterable[Sequence[object]], delimiter: str = ",") -> Iter
 def without_formula(cell: object) -> object:
     """The cell, with an apostrophe in front if it would start a formula.
 
-    A formula starts with ``=``, ``+``, ``-`` or ``@``, also full-width or after blanks. A leading tab or line break
-    also counts. Signed numbers such as ``-5`` or ``+3.2`` are not changed.
+    A formula starts with ``=``, ``+``, ``-`` or ``@``, also full-width or after blanks. Texts with a leading tab or
+    line break change, too. Signed numbers such as ``-5`` or ``+3.2`` are not changed.
     """
     if isinstance(cell, str) and _FORMULA_START.match(cell) and not _NUMBER.fullmatch(cell):
         return f"'{cell}"
@@ -318,6 +318,6 @@ def escape_formula(text: str) -> str:
 
 
 def unescape_formula(cell: str) -> str:
-    """The inverse of :func:`escape_formula`. Also removes the apostrophe before a formula in ``review.csv``."""
+    """Undo :func:`escape_formula` or :func:`without_formula`."""
     bare = cell.lstrip("'")
     return cell if bare == cell or without_formula(bare) == bare else cell[1:]

@@ -130,7 +130,7 @@ async def healthz() -> Health:
 async def readyz(state: State) -> Ready:
     """Readiness probe: the folder of jobs is readable, and a model is ready. The first request loads the model.
 
-    Without --model, the server is also ready if the registry does not have exactly one model.
+    Without --model, the server is also ready if the registry has no model or several models.
     """
     await asyncio.to_thread(state.jobs.queued.names)
     pool = state.classifier

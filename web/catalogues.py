@@ -40,10 +40,10 @@ ENCODINGS: Final = (*LIKELY_ENCODINGS, "utf-16-le", "utf-16-be")
 
 
 class Places:
-    """The paths on the server that people may use.
+    """The paths on the server that users may read.
 
-    Without a token and ``--data``, every path is allowed (``open``). Otherwise, only paths under ``roots`` are allowed,
-    after links are resolved.
+    If neither a token nor ``--data`` is set, every path is allowed (``open``). Otherwise, only paths under ``roots``
+    are allowed, after links are resolved.
     """
 
     def __init__(self, settings: WebSettings) -> None:
@@ -52,7 +52,7 @@ class Places:
         self.open = settings.is_personal and not settings.data
 
     def checked(self, place: str, what: str) -> str:
-        """Return the path or URL if people may use it. Raises InputError."""
+        """Return the path or URL if users may read it. Raises InputError."""
         if self.open or place.lower().startswith(_WEB):
             return place
         with suppress(OSError, ValueError):
@@ -63,7 +63,7 @@ class Places:
         raise InputError(msg)
 
     def checked_model(self, model: str) -> str:
-        """Return the model if people may use it. A path other than the server's model must be under ``roots``."""
+        """Return the model if users may load it. A path other than the server's model must be under ``roots``."""
         own = self.open or model == self._model or not Path(model).exists()
         return model if own else self.checked(model, "the model")
 
@@ -128,7 +128,7 @@ class Preview:
         image_column: the column with the photos. Empty if it was not detected.
         image_root: where relative paths start.
         rows: cells as text. Long cells are shortened.
-        photos: the rows' photos or errors. :func:`drawn` replaces photos by small ``data:`` URIs.
+        photos: the rows' photos or errors. :func:`drawn` replaces photos with small ``data:`` URIs.
         relative: whether some photos have relative paths.
         refused: why the rows cannot be read, such as an unknown image column. May be empty.
     """
@@ -160,7 +160,7 @@ def preview(
     allow_hosts: Sequence[str] = (),
     image_suffix: str | None = None,
 ) -> Preview:
-    """Read the first rows and their photos like a labelling job.
+    """Read the first rows and their photos, as a labelling job does.
 
     Hosts in ``allow_hosts`` may have private addresses.
 

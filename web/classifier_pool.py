@@ -75,7 +75,7 @@ class ClassifierPool:
     Attributes:
         model: the current model. None until a model is loaded.
         trouble: why the newest model cannot be loaded. Meanwhile, the previous model answers.
-        absent: whether neither the settings nor the registry choose a model.
+        absent: whether no model is set, and the registry has none or several.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class ClassifierPool:
         Args:
             photos: the bytes of the photos' files.
             top_k: number of classes in the answer, best first.
-            precision: fraction of the labels without review that must be right. Default: the model's.
+            precision: required precision of the labels that need no review. Default: the model's.
             threshold: the lowest confidence at which photos need no review; replaces ``precision``.
 
         Returns:
@@ -142,7 +142,7 @@ class ClassifierPool:
         return [ClassifiedPhoto(**answer) for answer in await self._ask(photos, ask)]
 
     async def heat_map(self, photo: bytes) -> HeatMap:
-        """The heat map of a photo's likeliest class. Other requests run between its batches.
+        """The heat map of a photo's likeliest class. Other requests run between the map's batches.
 
         Raises:
             Problem: 422 for an unreadable photo. 429 if another map is being made, or the queue is full. 503 if no
@@ -231,7 +231,7 @@ class ClassifierPool:
         batch: list[_WaitingPhoto] = []
         while self._photos and len(batch) < min(BATCH, most) and not (batch and self._photos[0].deaths):
             one = self._photos.popleft()
-            if not one.answer.done():  # otherwise, its request has ended
+            if not one.answer.done():  # done: its request has ended
                 batch.append(one)
                 if one.deaths:
                     break
@@ -365,7 +365,7 @@ def _fingerprint(model: Path) -> str:
 
 
 def fault_of_death(status: int, decode_s: float) -> tuple[ImageFault, str]:
-    """The fault and the message of a photo whose process died with ``status``."""
+    """The fault and the message for a photo whose process ended with ``status``."""
     if status == -signal.SIGALRM:
         return ImageFault.TIMEOUT, f"Decoding took longer than {decode_s:g} s; re-save the photo."
     name = signal.Signals(-status).name if status < 0 else f"exit status {status}"

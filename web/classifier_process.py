@@ -43,7 +43,7 @@ from worker.labelling.process_pool import take_streams
 
 _START_S: Final = 120.0
 _LATE_S: Final = 30.0
-"""A process without an answer is killed this many seconds after the time limit of its photos."""
+"""A process that does not answer is killed this many seconds after the time limit of its photos."""
 _LONGEST_LINE: Final = 64 * 1024 * 1024
 _RULES_KEPT: Final = 32
 _QUALITY: Final = 85
@@ -54,7 +54,7 @@ class ServedModel:
     """The model that a process has loaded.
 
     Attributes:
-        name: the name shown to people: ``shop@3``, or a path.
+        name: the display name: ``shop@3``, or a path.
         path: the bundle, or a single ``.onnx`` file.
         reference: ``name/version/variant@digest``.
         digest: SHA-256 of the bundle's manifest, or of the file.
@@ -93,9 +93,9 @@ class ClassifiedPhoto(BaseModel, frozen=True):
     label: str | None = None
     confidence: float | None = None
     label_level: int | None = Field(
-        default=None, description="Steps from the label down to its farthest class: 0 for a class."
+        default=None, description="Levels from the label down to its deepest class: 0 for a class."
     )
-    leaf_guess: str | None = Field(default=None, description="The likeliest class, if labels form a tree.")
+    leaf_guess: str | None = Field(default=None, description="The likeliest class. Null without a tree.")
     reason: str | None = Field(default=None, description="Why the photo goes to review: threshold or unknown.")
     threshold: float | None = Field(
         default=None, description="The lowest confidence at which this label needs no review."
@@ -109,7 +109,7 @@ class ClassifiedPhoto(BaseModel, frozen=True):
 
 
 class Ask(TypedDict):
-    """A request: for a heat map if it has ``cells``, for a picture if it has ``side``, otherwise for a label."""
+    """A request for a heat map (with ``cells``), a picture (with ``side``) or a label."""
 
     top_k: NotRequired[int]
     precision: NotRequired[float | None]
@@ -284,7 +284,7 @@ class _Labeller:
         try:
             classifier = self._with_rule(ask["precision"], ask["threshold"])
         except InputError as error:
-            return {"refused": str(error).replace("--", "")}  # name fields instead of options
+            return {"refused": str(error).replace("--", "")}  # fields of the API have no --
         prediction = classifier.decide(scores, ask["top_k"])[0]
         return {
             "status": Status.REVIEW if prediction.review else Status.LABELED,

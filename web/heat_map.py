@@ -23,7 +23,7 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class HeatMap:
-    """The effect of covering each patch of a photo.
+    """How covering each patch of a photo changes the label's probability.
 
     Attributes:
         confidence: the probability of the label for the uncovered photo.

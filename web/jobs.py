@@ -20,13 +20,13 @@ _OF: Final = "~"
 
 @dataclass(frozen=True)
 class WebJob:
-    """A job on the page. A job with several models has one question per model.
+    """A job that the server shows. A job with several models has one question (such as colour) per model.
 
     Attributes:
         id: used in URLs. The name of a queued job, or :func:`result_id`. A question's id is ``ID~NAME``.
-        title: the name shown to people.
+        title: the display name.
         result: result of ``hangtag label``. None for a queued job.
-        of: the job of a question. None for a whole job.
+        of: the job that this question belongs to. None for a job.
     """
 
     id: str
@@ -37,12 +37,12 @@ class WebJob:
 
     @property
     def whole(self) -> "WebJob":
-        """The job of a question, otherwise this job. Only whole jobs can be cancelled or retried."""
+        """This job, or this question's job. Questions cannot be cancelled or retried."""
         return self.of or self
 
     @property
     def questions(self) -> list["WebJob"]:
-        """The questions of a job with several models. Each question has its own review."""
+        """The questions, if the job has several models. Each question has its own review."""
         if not self.job.spec.named:
             return []
         return [
@@ -68,7 +68,7 @@ class JobIndex:
         self._results = {result_id(result): result.absolute() for result in results}
 
     def ids(self) -> list[str]:
-        """The ids of possible jobs."""
+        """The ids of all jobs, even unreadable jobs."""
         return [*self.queued.names(), *self._results]
 
     def find(self, id: str) -> WebJob:

@@ -43,7 +43,7 @@ class WebMetrics:
         )
         self.waiting = Gauge("hangtag_web_waiting_photos", "Photos that wait for a process.", registry=registry)
         self.waiting_limit = Gauge(
-            "hangtag_web_waiting_photos_limit", "The largest number of waiting photos.", registry=registry
+            "hangtag_web_waiting_photos_limit", "Maximum number of photos that may wait.", registry=registry
         )
         self.processes = Gauge("hangtag_web_processes", "Processes that label photos.", registry=registry)
         self.model = Gauge("hangtag_web_model_info", "The current model.", ("model", "digest"), registry=registry)
@@ -78,7 +78,7 @@ class Meter:
         try:
             await self._app(scope, receive, noting)
         finally:
-            # not the path, which has too many values
+            # the path would have too many values
             route = getattr(scope.get("route"), "path", "none")
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self._metrics.requests.labels(route, method, str(status)).inc()

@@ -194,10 +194,10 @@ def _drawing(svg: str, fault: ImageFault) -> Picture:
 def fetch_photos(
     cells: Mapping[int, str | None], root: str, allow_hosts: Sequence[str], limits: DownloadLimits, within_s: float
 ) -> Iterator[tuple[int, bytes | ImageError]]:
-    """Read the photos of catalogue cells like a labelling job. Raises HangtagError.
+    """Read the photos of catalogue cells, as a labelling job does. Raises HangtagError.
 
     Args:
-        cells: key → a path, a URL or a data URI.
+        cells: maps a key to a path, a URL or a data URI.
         root: where relative paths start. Photos on disk must be inside this folder.
         allow_hosts: hosts that may have private addresses, each ``HOST:PORT``.
         limits: limits of downloads.
@@ -240,7 +240,7 @@ class _Kept:
 
 
 _Waiting = dict[int, tuple[str, Future[bytes]]]
-"""Id of a photo that is being read → its cell and its future."""
+"""Maps the id of a photo that is being read to its cell and its future."""
 
 
 class _Reader:

@@ -31,11 +31,11 @@ _STATUSES: Final[dict[type[HangtagError] | tuple[type[HangtagError], ...], HTTPS
     InputError: HTTPStatus.BAD_REQUEST,
     HangtagError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
-"""Kinds of errors → HTTP status. The first matching kind is used."""
+"""Maps exception classes to HTTP status. The first matching class is used."""
 _NO_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.EILSEQ})
 API: Final = "/v1/"
 BEARER: Final = Depends(HTTPBearer(auto_error=False, description="The token in --token-file; not needed on loopback."))
-"""Describes the token in the API. :mod:`web.security` checks the token."""
+"""Adds the token to the API's description. :mod:`web.security` checks the token."""
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     "default": {
         "description": "An error: a problem document (RFC 9457). After 429 and 503, wait for Retry-After seconds.",

@@ -174,7 +174,7 @@ class JobRunner:
         Args:
             new: the catalogue and its options.
             model: a path or a name in the registry. Several models need names: ``category=shop@champion``.
-            upload: an uploaded catalogue, instead of ``new.source``. May be deleted after this call.
+            upload: an uploaded catalogue, instead of ``new.source``. The caller may then delete the file.
 
         Returns:
             The job, and remarks on its catalogue.
@@ -216,7 +216,7 @@ class JobRunner:
         self._label(whole)
 
     def retry_job(self, job: WebJob) -> Counter[str]:
-        """Retry a finished job's failed rows that may succeed now; returns error → row count. Raises JobError."""
+        """Retry a finished job's failed rows that may succeed now; returns row counts by error. Raises JobError."""
         whole = job.whole
         receipt = job_receipt(whole.job)
         if receipt is None:

@@ -3,7 +3,7 @@
 Limits the number and duration of connections.
 
 Pages need no CSRF token, because headers reveal requests from other sites (OWASP, Cross-Site Request Forgery Prevention
-Cheat Sheet, "Fetch Metadata headers"). Browsers send ``Sec-Fetch-Site`` over HTTPS and to loopback addresses. They send
+Cheat Sheet, "Fetch Metadata headers"). Browsers send ``Sec-Fetch-Site`` over HTTPS and to loopback addresses, and
 ``Origin`` with every request that may change data.
 """
 
@@ -35,14 +35,14 @@ LOGGED_IN: Final = "logged_in"
 """Session key of browsers that have sent the token."""
 MAX_BODY: Final = 256 * 1024 * 1024
 MAX_LOGIN_BODY: Final = 16 * 1024
-"""The largest body of a request without the token."""
+"""Maximum bytes of a request body from a client without the token."""
 _BODY_S: Final = 1800.0
 _LOGIN_BODY_S: Final = 10.0
-"""Seconds to receive the body of a request without the token."""
+"""Seconds to receive a request body from a client without the token."""
 _REQUEST_S: Final = 10.0
 """Seconds to wait for a request's headers."""
 _STALL_S: Final = 60.0
-"""Seconds to wait for a client that reads no more of its answer."""
+"""Seconds to wait for a client that stopped reading its answer."""
 _CONNECTIONS: Final = 1000
 _LOG_S: Final = 60.0
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -72,7 +72,7 @@ class Connection(H11Protocol):
     """A connection that closes if its client sends or reads too slowly.
 
     At most :data:`_CONNECTIONS` connections are open. The limit is lower if the process may open few files. Above the
-    limit, the oldest connection that waits for its client is closed, otherwise the new connection.
+    limit, the connection that waits longest for its client is closed. If none waits, the new one is closed.
     """
 
     _patience: asyncio.TimerHandle | None = None
@@ -137,7 +137,7 @@ class Connection(H11Protocol):
 
 
 class OnceAMinute(logging.Filter):
-    """Drops log lines from one place in the code that repeat within a minute.
+    """Passes one record a minute from each logging call in the code.
 
     Errors with a traceback are never dropped, except an ``OSError``.
     """

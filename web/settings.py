@@ -15,7 +15,7 @@ from models.reference import DEFAULT_REGISTRY
 DEFAULT_PORT = 8800
 _SHORTEST_TOKEN = 16
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a token is needed
-"""Addresses for all interfaces → the loopback address for a browser."""
+"""Maps the address of all interfaces to the loopback address for a browser."""
 
 
 @dataclass(frozen=True, kw_only=True)

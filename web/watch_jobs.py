@@ -37,7 +37,7 @@ class JobCounts:
 
     Attributes:
         rows: counted rows. Some finished rows may be missing.
-        machines: host → number of rows.
+        machines: number of rows per host.
     """
 
     rows: int = 0
@@ -106,7 +106,7 @@ class JobView:
 
     @property
     def model(self) -> str:
-        """The model's name, shown to people."""
+        """The model's display name."""
         if self.questions:
             return ", ".join(question.model for question in self.questions)
         named = self.receipt.named if self.receipt else None
@@ -208,7 +208,7 @@ class JobBoard:
         self._views: dict[str, tuple[float, JobView | str]] = {}
 
     def look(self) -> tuple[list[JobView], dict[str, str]]:
-        """The jobs, newest first, and the faults of unreadable jobs by id."""
+        """The jobs, newest first, and the error of each unreadable job, by its id."""
         with self._looking, ThreadPoolExecutor(_AT_ONCE) as threads:
             ids = self._jobs.ids()
             for gone in self._views.keys() - set(ids):

@@ -1,1 +1,1 @@
-"""Gives the photos for review to reviewers, and stores their answers."""
+"""Selects photos for reviewers, and stores their answers."""

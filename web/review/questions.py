@@ -49,11 +49,11 @@ class Questions:
             catalogue, from 0. ``rows`` and ``products``: how many rows and products have this photo.
             ``catalogue_class``: the catalogue's own class. ``row_label``: the label in the result. ``label`` is always
             a class, but ``row_label`` may be a parent of classes.
-        examples: class → rows labeled with this class, most confident first.
+        examples: rows labeled with each class, most confident first.
         catalogue_column: the column of the catalogue with the classes, or ``folder``. None if the catalogue has no
             classes.
         bundle: the model's bundle, if it is on this machine.
-        parents: the model's tree of labels, label → parent; may be empty.
+        parents: the parent of each label in the model's tree; may be empty.
     """
 
     table: pa.Table
@@ -67,13 +67,13 @@ class Questions:
         return int(self.table.num_rows)
 
     def get(self, question: int) -> dict[str, Any]:
-        """All columns of a question's row."""
+        """All columns of one question."""
         columns: dict[str, Any] = self.table.slice(question, 1).to_pylist()[0]
         return columns
 
     @cached_property
     def by_sha256(self) -> dict[str, int]:
-        """SHA-256 → question."""
+        """The question of each SHA-256."""
         return {sha256: place for place, sha256 in enumerate(self.table.column("sha256").to_pylist())}
 
     @cached_property
@@ -103,7 +103,7 @@ class Questions:
 
     @cached_property
     def repeated(self) -> npt.NDArray[np.bool_]:
-        """Whether the photo repeats in many rows."""
+        """Whether many rows have the photo."""
         repeated = pc.equal(self.table.column("reason"), ReviewReason.REPEATED.value)
         return np.asarray(pc.fill_null(repeated, False).to_numpy())
 

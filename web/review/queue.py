@@ -17,7 +17,7 @@ from web.review.questions import Questions
 
 LEASE_S: Final = 300.0
 _PAUSE_S: Final = 120.0
-"""Longer pauses between answers, in seconds, do not count towards the speed."""
+"""Seconds between answers. Longer pauses do not affect the reviewer's speed."""
 _RECENT: Final = 200
 
 _Mask = npt.NDArray[np.bool_]
@@ -35,7 +35,7 @@ class Order(StrEnum):
 
 @dataclass(frozen=True)
 class Choice:
-    """The photos that a reviewer wants.
+    """Which photos a reviewer gets, and their order.
 
     Attributes:
         label: only photos with this predicted class.
@@ -53,12 +53,12 @@ class Progress:
 
     Attributes:
         questions: number of distinct photos, in ``rows`` rows of the catalogue.
-        done: number of settled photos, in ``rows_done`` rows.
+        done: number of photos that need no more answers, in ``rows_done`` rows.
         left: number of remaining photos for this reviewer.
         mine: number of this reviewer's answers.
-        an_hour: this reviewer's answers per hour, recently. None before the third answer.
+        an_hour: this reviewer's recent answers per hour. None for fewer than three answers.
         right: fraction of the reviewed photos for which the model's class was right.
-        twice: number of photos that two people reviewed. ``agreed``: how often both first answers are equal.
+        twice: number of photos that two people reviewed. ``agreed``: number with equal first answers.
         disputed: number of photos on which reviewers disagree.
     """
 
@@ -130,7 +130,7 @@ class ReviewQueue:
             reviewer: reviews each photo once, and again after a disagreement.
             tab: the browser tab, which gets each photo once.
             choice: the reviewer's choice.
-            most: the largest number of photos.
+            most: maximum number of photos to lease.
         """
         with self._lock:
             now = self._clock()
@@ -180,7 +180,7 @@ class ReviewQueue:
             self._leases = {place: lease for place, lease in self._leases.items() if lease[0] != tab}
 
     def hold(self, question: int, tab: str) -> None:
-        """Renew a tab's lease of a photo, unless another tab leases the photo."""
+        """Renew a tab's lease of a photo, unless another tab holds a lease."""
         with self._lock:
             now = self._clock()
             if self._leases.get(question, ("", 0.0))[1] <= now:
@@ -241,7 +241,7 @@ class ReviewQueue:
         self._right[place] = len(last) == 1 and self._questions.is_right(place, label)
 
     def statements(self, question: int) -> dict[str, Vote]:
-        """Reviewer → latest answer for a photo."""
+        """Each reviewer's latest answer for a photo."""
         with self._lock:
             return {reviewer: statements[-1] for reviewer, statements in self._statements[question].items()}
 

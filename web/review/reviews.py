@@ -68,11 +68,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Stored:
-    """The outcome of sent answers.
+    """The result of storing a reviewer's answers.
 
     Attributes:
         stored: ids of answers that the client need not send again.
-        refused: id → why the answer cannot be used.
+        refused: why an answer cannot be used, by its id.
     """
 
     stored: tuple[str, ...]
@@ -126,7 +126,7 @@ class Review:
 
     @cached_property
     def doubtful(self) -> dict[str, int]:
-        """Predicted class → number of photos for review."""
+        """Number of photos for review per predicted class."""
         return dict(Counter(self.questions.labels.tolist()))
 
     def answer(self, reviewer: str, tab: str, choice: Choice, answers: Sequence[Answer]) -> Stored:
@@ -182,7 +182,7 @@ class Review:
     def _check_label(self, answer: Answer) -> None:
         shown, is_known = repr(answer.label[:80]), answer.label in self._labels
         if not is_known and not answer.new:
-            msg = f"Expected one of the {len(self._labels):,} classes, got {shown}; to add a new class, set new."
+            msg = f"Expected one of the {len(self._labels):,} classes, got {shown}; to add a class, set new to true."
             raise ValueError(msg)
         if not is_known and PATH_MARK in answer.label:
             msg = f"Expected a name without {PATH_MARK!r} for a new class, got {shown}; use another name."
@@ -226,7 +226,7 @@ class Review:
         return "" if scheme_of(cell) == "data" else self._cells.url(cell) or self._cells.name(cell)
 
     def _now(self) -> datetime:
-        """The current time. Always later than the previous result."""
+        """The current time, which increases with each call."""
         now = datetime.fromtimestamp(self._clock(), UTC)
         self._latest = max(now, self._latest + timedelta(microseconds=1))
         return self._latest
@@ -239,7 +239,7 @@ class Review:
         try:
             self._store.append(votes)
         except BaseException:
-            self._stamp = None  # read the file again, because unwritten answers are counted
+            self._stamp = None  # re-read the file: the counts include unwritten answers
             raise
         self._stamp = self._store.stamp()
 
@@ -321,7 +321,7 @@ class Reviews:
         if not audit:
             return load_questions(job)
         if finished_receipt(job) is None:
-            msg = f"{job.storage.place} is not finished yet; audit the job after its end."
+            msg = f"{job.storage.place} is not finished yet; audit the job later."
             raise InputError(msg)
         return load_questions(job, [row.row - 1 for row in audit_sample(job, audit)])
 

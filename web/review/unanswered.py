@@ -49,7 +49,7 @@ class UnansweredRows:
 
     Args:
         job: a finished job. With several models, a row needs an answer for each unsure model.
-        answered: returns the photos with an answer for a model, in any job.
+        answered: returns the photos that reviewers answered for a model, in any job.
     """
 
     def __init__(self, job: Job, answered: Callable[[Job], AnsweredPhotos]) -> None:
@@ -72,16 +72,17 @@ class UnansweredRows:
 
 
 def _numbers(photos: Iterable[str | None]) -> Photos:
-    """The first 64 bits of each SHA-256. 0 for None, and 1 for an empty text."""
+    """The first 64 bits of each SHA-256. None becomes 0, an empty text 1."""
     return np.fromiter(
         (_NOT_IN_DOUBT if photo is None else int(photo[:_DIGITS] or "1", 16) for photo in photos), np.uint64
     )
 
 
 def _doubtful_photos(job: Job) -> Iterator[tuple[str | None, ...]]:
-    """Yield each row for review: the photo's SHA-256, once per model.
+    """Yield each row for review, as a tuple with one item per model.
 
-    None if the model's label needs no review. An empty text if the SHA-256 is unknown.
+    An item is the photo's SHA-256, or None if the model's label needs no review. An empty text if the SHA-256 is
+    unknown.
     """
     ended = [read_end_reviews(question) for question in job.questions]
     for chunk, key in sorted(job.part_keys().items()):

@@ -31,7 +31,7 @@ _URLS: Final = {"type": "array", "items": {"type": "string"}}
 _BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
 _BODY: Final = {
     "required": True,
-    "description": f"At most {MAX_PHOTOS} photos: files and urls in a form, urls in a JSON object, or one photo.",
+    "description": f"At most {MAX_PHOTOS} photos. Send one photo, a form with files and urls, or JSON with urls.",
     "content": {
         "multipart/form-data": {
             "schema": {
@@ -79,7 +79,7 @@ async def classify(
     ] = None,
     threshold: Annotated[
         float | None,
-        Query(gt=0, le=1, description="Labels with this confidence need no review. Replaces precision."),
+        Query(gt=0, le=1, description="Labels with at least this confidence need no review. Replaces precision."),
     ] = None,
 ) -> Response:
     """Label photos.

@@ -65,7 +65,7 @@ class JobList(BaseModel):
     """Jobs, newest first."""
 
     jobs: list[JobState]
-    damaged: dict[str, str] = Field(description="The faults of unreadable jobs by id.")
+    damaged: dict[str, str] = Field(description="Maps the id of each unreadable job to its error.")
 
 
 _NEW: Final = {"source": "/data/spring.csv", "model": "shop@champion", "name": "spring"}

@@ -91,7 +91,7 @@ def _models(state: WebState) -> dict[str, str]:
 
 
 class PreviewForm(BaseModel):
-    """The fields that a preview needs from the form for a new job."""
+    """The part of the new-job form that a preview uses."""
 
     source: Annotated[str, StringConstraints(strip_whitespace=True, max_length=8000)] = ""
     image_column: Annotated[str, Field(max_length=1000)] = ""
@@ -177,7 +177,7 @@ def apply(found: Found, state: State) -> JSONResponse:
 
 @router.get("/jobs/{id}/receipt")
 def receipt_page(found: Found) -> Response:
-    """The stored page of the receipt; see :func:`stored_page`."""
+    """The receipt's HTML page; see :func:`stored_page`."""
     html = _receipt_html(found)
     for question in found.questions:  # in the page, links lead to files in the job's folder
         file, shown = f"{QUESTIONS}/{question.job.name}/{PAGE_FILE}", f"../{quote(question.id)}/receipt"
@@ -205,7 +205,7 @@ def download(found: Found, file: str) -> Response:
         return _file(path, path.name)
     name = f"{found.id}-{key}"
     head = {"content-disposition": f'attachment; filename="{name}"'}
-    if key == PAGE_FILE:  # removes links to files that are not downloaded
+    if key == PAGE_FILE:  # a download breaks links to other files
         return Response(without_file_links(_receipt_html(found)), headers=head, media_type=_media_type(name))
     storage = found.job.home if file in _OF_ALL else found.job.storage
     folder = storage.on_disk("")

@@ -1,4 +1,4 @@
-"""The pages of models, with promotion and rollback."""
+"""The pages that show, promote and roll back models."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -152,13 +152,13 @@ def report(state: State, name: str, which: str) -> Response:
 
 @router.get("/models/{name}/{which}/cycle")
 def cycle_report(state: State, name: str, which: str) -> Response:
-    """The stored report of the training cycle of a version."""
+    """A version's stored training-cycle report."""
     return stored_page(_kept(state, name, which, CYCLE_REPORT))
 
 
 @router.get("/models/{name}/{which}/classes.csv")
 def classes(state: State, name: str, which: str) -> Response:
-    """The figures of each class. Plain text, because the report's links cannot download files."""
+    """The figures of each class, as plain text: links in the sandboxed report cannot start downloads."""
     return Response(_kept(state, name, which, "classes.csv"), media_type="text/plain; charset=utf-8")
 
 
@@ -244,7 +244,7 @@ class VariantRow(NamedTuple):
 
 
 class ClassRule(NamedTuple):
-    """A class at the default precision. ``coverage``: the fraction of its rows without review."""
+    """A class's threshold at the default precision. ``coverage``: fraction of its rows that need no review."""
 
     label: str
     threshold: float | None
@@ -306,7 +306,7 @@ def _readme(bundle: Bundle) -> Markup | None:
 def card_html(text: str) -> Markup:
     """Markdown as safe HTML: tags appear as text, and links and pictures are disabled.
 
-    Headings are two levels lower than in the text.
+    Headings move down two levels: ``#`` becomes ``h3``.
     """
     markdown = MarkdownIt("commonmark", {"html": False, "maxNesting": 20}).enable("table")
     markdown.disable(["link", "autolink", "image", "reference", "html_block", "html_inline"])

@@ -232,7 +232,7 @@ def questions(
 ) -> QuestionList:
     """Return the next photos, each with a lease of five minutes. A repeated request renews the tab's leases.
 
-    A job with several models has a review for each question, such as ``spring~colour``.
+    A job with several models has one review per model, such as ``spring~colour``.
     """
     name = _reviewer(request, state, reviewer)
     review = state.reviews.open(id, audit, again=fresh, begins=True)
@@ -273,7 +273,7 @@ def answers(request: Request, state: State, id: str, choice: Chosen, sent: SentA
 def classes(state: State, id: str, audit: Audit = 0) -> ReviewClasses:
     """Return the model's classes, then classes that reviewers added, each with example photos.
 
-    Examples are rows labeled with the class, otherwise photos of the model's bundle.
+    Examples are photos labeled with the class or, if there are none, photos of the model's bundle.
     """
     review = state.reviews.open(id, audit)
     place, of_rows = f"/jobs/{quote(id)}", review.questions.examples
