@@ -202,9 +202,7 @@ def _resumable(run: Path) -> Iterator[None]:
             msg = "Stopped before the training began; only the cache was written."
             raise StoppedError(msg) from stopped
         so_far = (
-            "before all files were written"
-            if (run / "weights" / "state.npz").is_file()
-            else "before the first result"
+            "before all files were written" if (run / "weights" / "state.npz").is_file() else "before the first result"
         )
         if (run / "finetuning").is_dir() and (run / "confidence.json").is_file():
             so_far = "during fine-tuning; the head is kept"

@@ -133,12 +133,12 @@ class Evaluation(PerSplit[Figures]):
         return self.val is not None and self.val.n >= fewest_own_rows(TARGETS[0])
 
     def unproved(self, *, pooled: bool) -> dict[float, str]:
-        """The reason for each target that labels no photos. ``pooled``: out-of-fold predictions count, too."""
+        """The reason for each precision that cannot be promised. ``pooled``: also use out-of-fold predictions."""
         own = self.cv if pooled else self.val
         return {one.precision: why_unproved(one, own) for one in self.thresholds if not one.coverage}
 
     def by_level(self, judged: Judged) -> list[LevelRow]:
-        """A row for each level of the tree and each target that labels photos. Empty without a tree."""
+        """A row for each level of the tree and each precision that can be promised. Empty without a tree."""
         rows = []
         for target in self.thresholds:
             figures = self.coverage_at_precision[f"{target.precision:.2f}"].of(judged)

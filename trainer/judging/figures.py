@@ -290,7 +290,7 @@ def achieved_text(precision: float, achieved: AchievedPrecision) -> str:
 
 
 def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
-    """The reason why a target precision labels no photos. ``own``: validation figures or pooled out-of-fold figures."""
+    """The reason why a precision cannot be promised. ``own``: validation figures or pooled out-of-fold figures."""
     fewest, rows = fewest_rows(target.precision, tree=bool(target.nodes)), target.rows[0]
     counts = [(fewest, rows), (fewest_own_rows(target.precision), own.n)] if own else [(fewest, rows)]
     for needed, there in counts:

@@ -1,4 +1,4 @@
-"""The content of a training's page and model card."""
+"""The content of a training's HTML report and model card."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Speed:
 
     @property
     def rows(self) -> dict[str, str]:
-        """Rows of a table, as plain text by name."""
+        """The rows of a table: plain text by name."""
         threads = number_of(self.threads, "thread")
         return {
             "Parameters": f"{self.parameters:,}",

@@ -1,4 +1,4 @@
-"""Writes the files of a training: figures, thresholds, page, model card, files for an export."""
+"""Writes the files of a training: reports, and files for an export."""
 
 import hashlib
 import shlex

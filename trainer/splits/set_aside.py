@@ -19,9 +19,8 @@ LISTED: Final = 3
 def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> tuple[dict[int, Exclusion], int]:
     """Photos to exclude, by position, and the number of kept photos that have a copy with another label.
 
-    If a picture has two labels, but no photo of it has a split, all its photos are excluded. A photo
-    without a split is excluded if a photo of the same picture has a split and another label. If copies with
-    splits have different labels, the copies in training are excluded, too.
+    If copies have different labels and no split, all are excluded. A photo without a split is excluded if a copy has
+    a split and another label. If copies with splits have different labels, the copies in training are excluded, too.
     """
     excluded: dict[int, Exclusion] = {}
     kept = 0
