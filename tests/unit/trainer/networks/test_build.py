@@ -76,7 +76,7 @@ def test_a_model_of_another_kind_or_size_is_refused(random_network, arch, other,
 def test_weights_with_a_top_are_refused(tmp_path, name):
     path, whole = tmp_path / name, narrow(classes=7)
     (whole.save_weights if ".weights." in name else whole.save)(path)
-    with pytest.raises(InputError, match="2 more arrays"):
+    with pytest.raises(InputError, match="2 extra arrays"):
         start(path)
 
 
