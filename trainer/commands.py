@@ -57,7 +57,8 @@ def check_command(
 ) -> Path:
     """Check labelled photos before training: faults, duplicates, leaks, shortcuts.
 
-    Writes the page check.html, check.csv (one row per image) and check.json. Moves no file without --quarantine.
+    Writes the page check.html, check.csv (one row per image) and check.json. Your files stay in place without
+    --quarantine.
 
     Examples:
 
@@ -202,7 +203,8 @@ def retrain_command(
     when: Annotated[
         When,
         typer.Option(
-            help="data: run if there are new photos or labels. drift: also require drift in a job of the champion."
+            help="data: run if there are new photos or labels. drift: also require drift in photos labelled by the "
+            "champion."
         ),
     ] = When.DATA,
     restart: Annotated[
@@ -228,7 +230,7 @@ def retrain_command(
 
         hangtag retrain /srv/shop.toml --json > outcome.json
 
-      Only after drift in a job of the champion:
+      Retrain only after drift in photos that the champion labelled:
 
         hangtag retrain shop.toml --when drift
     """
@@ -247,7 +249,7 @@ def schedule_command(
     ],
     redis: RedisOption = None,
 ) -> None:
-    """Start retrainings on schedule (Celery's beat). They run in hangtag worker --queue train.
+    """Start retrainings on schedule (Celery's beat). Retrainings run in hangtag worker --queue train.
 
     Run only one such process, with all config files, and restart it after a change of the files. After a pause, each
     missed cycle runs once.

@@ -62,7 +62,7 @@ class TrainingScreen:
         self._folds = 0.0
 
     def __enter__(self) -> Self:
-        if self._console.is_interactive:  # otherwise the bar would be an empty line
+        if self._console.is_interactive:  # without a terminal, the bar would be an empty line
             self._progress.start()
         return self
 
@@ -202,9 +202,7 @@ def _resumable(run: Path) -> Iterator[None]:
             msg = "Stopped before the training began; only the cache was written."
             raise StoppedError(msg) from stopped
         so_far = (
-            "before all files were written"
-            if (run / "weights" / "state.npz").is_file()
-            else "before there was a result"
+            "before all files were written" if (run / "weights" / "state.npz").is_file() else "before the first result"
         )
         if (run / "finetuning").is_dir() and (run / "confidence.json").is_file():
             so_far = "during fine-tuning; the head is kept"
@@ -314,7 +312,7 @@ def _show_precisions(evaluation: "Evaluation", args: "RunArgs", split: "Judged",
 
     if not any(target.coverage for target in evaluation.thresholds):
         why, *others = evaluation.unpromised(pooled=args.pools_folds)
-        unless = "Every photo goes to review; use --threshold to label photos without a promise."
+        unless = "Every photo goes to review; use --threshold to label photos without a promised precision."
         advice = advice_for_promise(args, folds_may_prove=evaluation.folds_may_prove)
         for sentence in (why, unless, *others, advice):
             console.print(escape(sentence), highlight=False)
@@ -348,14 +346,14 @@ def _show_accuracy(
     if evaluation.test and figures is not evaluation.test:
         photos = number_of(evaluation.test.n, "photo")
         console.print(f"{_accuracy_text(evaluation.test, 'test')}, {photos}", highlight=False)
-        console.print(f"(the accuracy on {figures.n:,} photos depends less on chance)", style="dim")
+        console.print(f"(the accuracy on {figures.n:,} photos is more reliable)", style="dim")
     if args.is_frozen:
         console.print("Result: a head on the pretrained features", highlight=False)
         return
     last = ", the last" if args.best_epoch == args.epochs_done else ""
     console.print(f"Result: epoch {args.best_epoch}{last}, with averaged weights", highlight=False)
     if last and args.epochs_done > 1:
-        console.print("(the last epoch has the lowest learning rate; an earlier ★ is due to chance)", style="dim")
+        console.print("(the last epoch has the lowest learning rate; an earlier ★ was better by chance)", style="dim")
 
 
 def _accuracy_text(figures: "Figures", of: str = "") -> str:

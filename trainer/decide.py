@@ -30,8 +30,8 @@ _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "numpy", "pillow")
 _CV_FOLDS: Final = 5
 _FOLDS: Final = 2
 _ENOUGH_HELD: Final = 1_500
-"""With fewer validation photos, Hangtag trains folds. A network with an accuracy of 0.86 proved a precision of 0.98
-for at most a fifth of 340 photos, but for half of 3,400 photos."""
+"""With fewer validation photos, Hangtag trains folds. At an accuracy of 0.86, a network proved a precision of 0.98 for
+half of 3,400 photos, but for at most a fifth of 340."""
 _FEWEST_EPOCHS: Final = 12
 """From random weights, folds with fewer epochs than this learn too little to prove a precision."""
 _ONE_SHAPE: Final = 0.1
@@ -52,7 +52,7 @@ _SAVING_S: Final = 0.5
 
 
 def choose_fit(requested: Fit | None, statistics: pa.Table) -> tuple[Fit, str | None]:
-    """Choose how photos fill the square. Also returns a note for the user if Hangtag stretches photos.
+    """Choose padding or stretching to a square. Also returns a note for the user if Hangtag stretches photos.
 
     Photos of the same shape are stretched, because all are distorted equally.
     """
@@ -100,7 +100,7 @@ def decide(
     from_head = recipe.head_first and fold_weights is None
     epochs = _epochs(request, recipe.epochs_of(learned.total(), batch), from_head=from_head)
     begin_with_head = recipe_for(choice.arch, pretrained=(fold_weights or weights) != NamedWeights.NONE).head_first
-    # folds from random weights need many epochs, and the plan for a pretrained architecture has few
+    # folds from random weights need more epochs than a pretrained architecture
     in_vain = not begin_with_head and (epochs < _FEWEST_EPOCHS or (choice.arch.is_transfer and bool(fold_weights)))
     folds, cv = _folds(request, prepared, in_vain=in_vain)
     balance, balanced = choose_balance(counts, request.balance)
@@ -164,7 +164,7 @@ def _epochs(request: TrainRequest, usual: int, *, from_head: bool) -> int:
 
 
 def _folds(request: TrainRequest, prepared: Prepared, *, in_vain: bool) -> tuple[int, bool]:
-    """Choose the number of folds, and whether they are a cross-validation.
+    """Choose the number of folds, and whether to cross-validate.
 
     Default: 5 folds with few photos, 2 if validation is small and smaller than training, otherwise 0.
     """
@@ -208,7 +208,7 @@ def plan(
 def plan_finetuning(
     args: RunArgs, prepared: Prepared, seconds: float | None, measure: Measure = pace_here
 ) -> tuple[RunArgs, str | None]:
-    """Like :func:`plan`, for a network with a fitted head. Chooses 0 epochs if less than half of the usual epochs fit.
+    """Like :func:`plan`, for a network with a fitted head. Chooses 0 epochs without time for half of the usual epochs.
 
     Keeps all folds: with fewer folds, a promise would be based on fewer photos.
     """

@@ -31,7 +31,7 @@ _PARTS: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 class Arch(StrEnum):
     """A network that can be trained.
 
-    ``cnn`` is our efficient network. ``simple`` is the textbook network of three convolution blocks. EfficientNet-Lite
+    ``cnn`` is Hangtag's own network. ``simple`` is the textbook network of three convolution blocks. EfficientNet-Lite
     and families of ``keras.applications`` can start from ImageNet weights.
     """
 
@@ -250,7 +250,7 @@ class TrainOptions(BaseModel):
             help="Number of additional networks, each trained without a part of the photos, to prove "
             "thresholds. They train for all epochs with fewer than 1,500 photos (cross-validation), otherwise for a "
             "third. Default: 5 for a head or fewer than 1,500 photos, 2 for fewer than 1,500 validation photos, else "
-            "0. With random weights and fewer than 12 epochs, 0.",
+            "0. With random weights and fewer than 12 epochs, the default is 0.",
         ),
     ] = None
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Random seed of the splits and the training.")] = 0
@@ -279,8 +279,8 @@ class TrainRequest(TrainOptions):
         table: columns and conditions, if ``data`` is a table.
         parents: the parent of each label in the tree, empty at the top.
         alpha: width of the network, or None for the width of the weights file.
-        fold_weights: initial weights of the folds (``imagenet``, ``none`` or a file), if ``weights`` may come from a
-            training on these photos.
+        fold_weights: initial weights of the folds (``imagenet``, ``none`` or a file). Set if ``weights`` may come from
+            a training on these photos.
     """
 
     data: Path
@@ -367,7 +367,7 @@ class NetworkChoice:
 
     @property
     def has_pretrained_body(self) -> bool:
-        """Whether the network's features are pretrained on other photos. A run's weights do not count as pretrained."""
+        """Whether the network has pretrained features. A run's weights do not count as pretrained."""
         of_run = isinstance(self.weights, Path) and self.weights.suffix == ".keras"
         return self.arch.is_transfer and self.weights is not NamedWeights.NONE and not of_run
 

@@ -92,7 +92,7 @@ class RunArgs(TrainRequest):
 
     @property
     def pools_folds(self) -> bool:
-        """Whether thresholds also use out-of-fold predictions, because the folds are trained like the network."""
+        """Whether folds are trained like the main network, so that thresholds also use their predictions."""
         return self.cv and self.fold_weights is None
 
     @property
@@ -105,7 +105,7 @@ class RunArgs(TrainRequest):
 
     @property
     def cost_of_folds(self) -> float:
-        """The training time of all folds, divided by the network's. Each fold trains without its part of the photos."""
+        """The training time of all folds, divided by the main network's. A fold's network trains on the other folds."""
         return max(0, self.folds - 1) * self.share_of_epochs
 
     @property
@@ -169,13 +169,13 @@ class Run:
     def take_over(self, other: "Run") -> None:
         """Move the files of a fine-tuned run to this run, and remove the fine-tuned run.
 
-        The network moves first, so that figures never describe another network. After a crash, call this again.
+        The network is moved before its figures. After a crash, call this again.
         """
         if other.best.is_file():
             self.forget_judgement()
             self.history.unlink(missing_ok=True)
             shutil.rmtree(self.path / "folds", ignore_errors=True)
-        # written last, because other commands use a run that has these two files
+        # move confidence.json and args.json last: other commands use a run that has both
         order = {other.best: -1, other.confidence: 1, other.path / "args.json": 2}
         files = [file for file in other.path.rglob("*") if file.is_file()]
         for file in sorted(files, key=lambda file: order.get(file, 0)):
@@ -185,7 +185,7 @@ class Run:
         shutil.rmtree(other.path)
 
     def forget_judgement(self) -> None:
-        """Remove the figures of a network that is no longer the best."""
+        """Remove the figures of an earlier network."""
         figures = (self.confidence, self.evaluation, self.class_figures, self.predictions, self.label_issues)
         for path in (*figures, self.report, self.model_card):
             path.unlink(missing_ok=True)
@@ -226,7 +226,7 @@ class Run:
             raise InputError(msg) from error
 
     def read_args(self) -> RunArgs | None:
-        """Like :meth:`args`, or None if there is no run."""
+        """Read ``args.json``, or return None without the file."""
         return self.args() if (self.path / "args.json").is_file() else None
 
     def write_args(self, args: RunArgs) -> None:

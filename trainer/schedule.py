@@ -1,7 +1,7 @@
 """Scheduled retraining: Celery's beat sends a message when a cycle is due, and a train worker runs the cycle.
 
 A duplicate message is harmless: a cycle takes a lock, continues a killed cycle, and ends in seconds without
-new data. Redis may lose messages: beat stores past due times in a file.
+new data. Redis may lose messages, so beat stores the time of each message in a file.
 """
 
 import ctypes
@@ -32,13 +32,13 @@ from worker.queue.start_worker import HeartStep, prepare_worker, run_worker
 QUEUE: Final = "hangtag.train"
 TASK: Final = "hangtag.retrain"
 _STATE: Final = ".schedule"
-"""Beat's file in the registry. It has the time of each cycle's last message, so that a restart skips no cycle."""
+"""Beat's file in the registry. The file has the time of each cycle's last message. A restart skips no cycle."""
 
 _RETRAIN: Final = (sys.executable, "-P", "-m", "hangtag", "retrain")
 _EXPECTED: Final = {ExitCode.OK, ExitCode.GATE_REFUSED, ExitCode.NOTHING_NEW, ExitCode.BUSY}
 _UNTIL_REDIS_IS_THERE: Final = {"max_retries": None, "interval_start": 0, "interval_step": 1, "interval_max": 5}
 _SET_DEATH_SIGNAL: Final = 1
-"""``PR_SET_PDEATHSIG`` of prctl(2), which execve(2) preserves."""
+"""``PR_SET_PDEATHSIG`` of prctl(2). The setting survives execve(2)."""
 
 
 def run_beat(configs: Sequence[Path], settings: QueueSettings, *, as_json: bool) -> None:

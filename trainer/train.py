@@ -30,7 +30,7 @@ from trainer.splits.prepare import Prepared, SplitOptions, prepare, read_exclude
 
 _AFTERWARDS: Final = 0.06
 _AFTERWARDS_S: Final = 8.0
-"""Reserved for evaluation and report: a fraction of the time limit plus these seconds, at most half of the limit."""
+"""The evaluation and report get a share of the time limit plus these seconds, but at most half of the limit."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) ->
     prepared = replace(prepared, notes=(*prepared.notes, *filter(None, (stretched, balanced))))
     work = _Work(Run(path), store, cache, prepared, began, view)
     if args.begins_frozen:
-        network = new_network(args)  # first, to fail early if the weights do not fit
+        network = new_network(args)  # built first, to fail early if the weights do not fit
         work.begin(frozen_args(request, args), finetuning=args)
         with work.run.alone():
             return work.fit_head_first(network)
@@ -136,7 +136,7 @@ def _seconds_of(run: Run) -> float:
 
 
 def deadline_of_main(args: RunArgs, end: float | None) -> float | None:
-    """Deadline for the main network (:func:`time.monotonic`). The folds need the rest of the time until ``end``."""
+    """Deadline for the main network (:func:`time.monotonic`). The folds get the remaining time until ``end``."""
     now = time.monotonic()
     return None if end is None else now + (end - now) / (1 + args.cost_of_folds)
 
@@ -241,7 +241,7 @@ class _Work:
         if result.interrupted or result.evaluation is None:
             return self._keep_head(head, RunState.INTERRUPTED)
         if not is_better(result.evaluation, head):
-            self.view.note("Fine-tuning was no better on out-of-fold photos: the run keeps the head")
+            self.view.note("The fine-tuned network was no better on out-of-fold photos: the run keeps the head")
             return self._keep_head(head)
         self.run.take_over(self.run.finetuning)
         return TrainResult(self.run, result.args, result.evaluation)
@@ -262,7 +262,8 @@ class _Work:
         ended = {"state": state, "epochs_done": len(outcome.history), "best_epoch": outcome.best_epoch}
         args = args.model_copy(update=ended)
         evaluation = None
-        if outcome.history and (run is self.run or state is RunState.COMPLETE):  # otherwise keep the head's report
+        # incomplete fine-tuning keeps the head's report
+        if outcome.history and (run is self.run or state is RunState.COMPLETE):
             training = replace(training, args=args)
             keep_for_export(training)
             took = time.monotonic() - self.began

@@ -83,7 +83,7 @@ class CrossValidated(Figures):
 
 
 class LevelRow(NamedTuple):
-    """The share of photos labelled at one level of a tree, expected and measured, at a target precision."""
+    """Expected and measured shares of photos labelled at one level of a tree, for a target precision."""
 
     precision: float
     level: str
@@ -117,7 +117,7 @@ class Evaluation(PerSplit[Figures]):
 
     @property
     def shown(self) -> Judged:
-        """The group that reports show: the larger of test and out-of-fold, or validation if both are missing."""
+        """The group of photos in reports: test or out-of-fold (the larger group), otherwise validation."""
         counts = {one: figures.n for one in Judged if (figures := self.of(one))}
         return max(counts, key=lambda one: (one is not Judged.VAL, counts[one]), default=Judged.VAL)
 
@@ -129,16 +129,16 @@ class Evaluation(PerSplit[Figures]):
 
     @property
     def folds_may_prove(self) -> bool:
-        """Whether validation has enough photos for folds to prove the lowest target."""
+        """Whether there are enough validation photos to prove the lowest target precision with folds."""
         return self.val is not None and self.val.n >= fewest_own_rows(TARGETS[0])
 
     def unproved(self, *, pooled: bool) -> dict[float, str]:
-        """The reason for each target that labels no photos. ``pooled``: out-of-fold predictions count, too."""
+        """The reason for each precision that cannot be promised. ``pooled``: also use out-of-fold predictions."""
         own = self.cv if pooled else self.val
         return {one.precision: why_unproved(one, own) for one in self.thresholds if not one.coverage}
 
     def by_level(self, judged: Judged) -> list[LevelRow]:
-        """A row per level of the tree, for each target that labels photos. Empty without a tree."""
+        """A row for each level of the tree and each precision that can be promised. Empty without a tree."""
         rows = []
         for target in self.thresholds:
             figures = self.coverage_at_precision[f"{target.precision:.2f}"].of(judged)
@@ -150,13 +150,13 @@ class Evaluation(PerSplit[Figures]):
 
 @dataclass(frozen=True)
 class SplitPredictions:
-    """The network's predictions for one split, or out-of-fold predictions for all photos except test photos.
+    """One network's predictions for a split, or the folds' predictions for all photos except test photos.
 
     Attributes:
         labels: class indices ``(n,)``.
         logits: ``float32 (n, classes)``, before temperature scaling. ``probabilities`` are calibrated.
         unknown: the out-of-distribution score ``float32 (n,)``, or None if each fold has its own score.
-        known: ``(n,)``, whether the score is within the fold's limit. None if the model's limit applies.
+        known: ``(n,)``, whether the score is within the limit of its fold. None if ``unknown`` is given.
     """
 
     photos: Sequence[AssignedPhoto]
@@ -189,7 +189,7 @@ class CalibratedPredictions:
 def is_better(one: Evaluation, other: Evaluation) -> bool:
     """Whether the loss of ``one`` is at most that of ``other``.
 
-    Compares out-of-fold losses if both have them, otherwise validation losses.
+    Compares out-of-fold losses if both evaluations have them, otherwise validation losses.
     """
     judged = Judged.CV if one.cv and other.cv else Judged.VAL
     ours, theirs = one.of(judged), other.of(judged)

@@ -77,8 +77,8 @@ class AchievedPrecision(EvaluationRecord):
     Attributes:
         coverage: share of the photos that are labelled without review. automatic: number of these photos.
         precision: share of these photos whose label is right, or None if there are none.
-        levels: in a tree, one record per level, from the classes up. A label is right if it is the true class or a
-        node above it.
+        levels: one record per level of a tree, classes first. A label is right if it is the true class or a node above
+            it.
     """
 
     coverage: float
@@ -92,8 +92,8 @@ class AchievedPrecision(EvaluationRecord):
 class OutlierFigures(EvaluationRecord):
     """How well the out-of-distribution score detects photos without a product.
 
-    ``n``: number of these photos, none from training. ``caught``: share of these photos with a score above the limit.
-    ``auroc``: area under the ROC curve against photos of products.
+    ``n``: number of photos, without training photos. ``caught``: share of these photos with a score above the limit.
+    ``auroc``: area under the ROC curve, with photos of products as negatives.
     """
 
     n: int
@@ -137,8 +137,8 @@ def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str], 
 def group_effect(probabilities: Probabilities, labels: Labels, groups: npt.NDArray[np.intp]) -> float:
     """Design effect: the number of photos, divided by the effective number of independent photos.
 
-    The effect is 1 if no two photos share a picture or product. ``groups`` ``(n,)``: photos of one picture or product
-    have the same value. An extra group of wrong predictions keeps the effect from being low by chance.
+    The effect is 1 if no two photos share a picture or product. ``groups``: the index ``(n,)`` of each photo's group.
+    Without the added group of wrong predictions, the effect could be too low.
     """
     right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
     usual = round(len(groups) / len(np.unique(groups)))
@@ -211,8 +211,8 @@ def realised(
 ) -> AchievedPrecision:
     """Coverage and precision at the thresholds of a target.
 
-    ``probabilities`` are calibrated, for at least one photo. ``labels`` are class indices ``(n,)``. ``effect``: the
-    design effect for the intervals.
+    ``probabilities``: calibrated, at least one row. ``labels``: class indices ``(n,)``. ``effect``: the design effect
+    for the intervals.
     """
     levels = label_levels(probabilities, known, target.thresholds, target.nodes, tree)
     guesses = probabilities.argmax(axis=1)
@@ -241,10 +241,10 @@ def distances(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int
 
 
 def surest_photos(probabilities: Probabilities, labels: Labels, known: npt.NDArray[np.bool_]) -> SurestPhotos | None:
-    """Find the lowest threshold at which 95% of the photos are right; if there is none, try 90%, then 80%.
+    """Find the lowest threshold at which 95% of the predictions are right, otherwise 90% or 80%.
 
-    ``known``: whether a photo is within the out-of-distribution limit. At least 10 such photos must reach the
-    threshold. Returns None without such a threshold.
+    ``known``: whether a photo is within the out-of-distribution limit. At least 10 photos within the limit must reach
+    the threshold. Returns None if no threshold is found.
     """
     confidence, right = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == labels
     choices = []
@@ -290,26 +290,26 @@ def achieved_text(precision: float, achieved: AchievedPrecision) -> str:
 
 
 def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
-    """The reason why a target precision labels no photos. ``own``: validation or pooled out-of-fold figures."""
+    """The reason why a precision cannot be promised. ``own``: validation figures or pooled out-of-fold figures."""
     fewest, rows = fewest_rows(target.precision, tree=bool(target.nodes)), target.rows[0]
     counts = [(fewest, rows), (fewest_own_rows(target.precision), own.n)] if own else [(fewest, rows)]
     for needed, there in counts:
         if there < needed:
-            return f"requires {needed:,} independent photos without a mistake, and there are {there:,}"
+            return f"requires at least {needed:,} independent photos, and there are {there:,}"
     if own and own.accuracy < 1.0:
         why = f"{own.n - round(own.n * own.accuracy):,} of {own.n:,} are wrong"
     else:
         why = "photos of one product are not independent"
     return (
-        f"requires that the {fewest:,} most confident independent photos are right "
-        f"(of more photos, a few may be wrong); {why}"
+        f"requires correct predictions for the {fewest:,} most confident independent photos, or for nearly all of a "
+        f"larger number; {why}"
     )
 
 
 def unpromised_sentences(
     lowest: PrecisionTarget, own: Figures | None, surest: SurestPhotos | None, word: str, own_word: str
 ) -> list[str]:
-    """Explain why even the ``lowest`` precision is not promised, and name weak classes.
+    """Explain why the ``lowest`` precision cannot be promised, and list weak classes.
 
     ``word``: the kind of photos in ``surest``, such as validation. ``own_word``: the kind of photos in ``own``.
     """

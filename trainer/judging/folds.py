@@ -64,7 +64,7 @@ def train_folds(training: Training, deadline: float | None, progress: Progress) 
             network = new_network(args, begun=part.run.state.is_file())
             if replace(part, held=held[:_WATCHED]).train(network, until, view).interrupted:
                 return None
-            # Use the last epoch: choosing the best one on these photos would make the figures too optimistic.
+            # Use the last epoch: choosing the best epoch on these photos would make the figures too optimistic.
             predictor = Predictor(network, part.store)
             predictions = _keep(part, predictor, predictor.predict([photo.sha256 for photo in part.held]))
         shutil.rmtree(part.run.best.parent, ignore_errors=True)  # only the predictions are needed
@@ -108,7 +108,7 @@ def held_out(
 def assign_folds(labels: Indices, groups: Sequence[str], seed: int, folds: int) -> Indices:
     """Assign each group to the fold with the fewest photos of its class, large groups first.
 
-    A group's class is its most frequent class. The seed shuffles groups of equal size. Returns the folds ``(n,)``.
+    A group's class is its most frequent class. Groups of equal size are shuffled. Returns the folds ``(n,)``.
     """
     members: defaultdict[str, list[int]] = defaultdict(list)
     for group, label in zip(groups, labels.tolist(), strict=True):

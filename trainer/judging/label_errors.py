@@ -23,7 +23,7 @@ LEAST_ODDS: Final = 9.0
 """A label may be wrong if another class is this many times as likely."""
 FOLDS: Final = 5
 _TOGETHER: Final = 20_000
-"""Photos compared at once: their features must fit in memory."""
+"""The features of this many photos must fit in memory."""
 _AGREED: Final = 0.5
 """Predictions that agree with a smaller share of the labels are too poor to find label errors."""
 _SHRINKAGE: Final = 0.3
@@ -50,7 +50,7 @@ class LabelIssue:
 
     @property
     def score(self) -> float:
-        """``suggested_probability`` divided by the sum of both probabilities: from 0.9 to 1."""
+        """``suggested_probability``, divided by its sum with ``given_probability``: from 0.9 to 1."""
         return self.suggested_probability / (self.given_probability + self.suggested_probability)
 
 
@@ -66,7 +66,7 @@ def find_label_errors(predictor: Predictor, training: Training, unseen: SplitPre
     """Find label errors, likeliest first. Small classifiers predict photos that they were not trained on.
 
     The classifiers use features of the network, which was trained on these labels. With augmentation and early
-    stopping, the network memorises few wrong labels. ``unseen``: out-of-fold predictions to include in the mean.
+    stopping, the network memorises few wrong labels. ``unseen``: out-of-fold predictions, averaged with theirs.
     """
     photos, classes, seed = [*training.photos, *training.held], training.args.classes, training.args.seed
     counts = np.bincount(labels_of(photos, classes), minlength=len(classes))
@@ -129,7 +129,7 @@ def out_of_fold(
     precision.
 
     ``features``: ``(n, D)``. ``labels``: class indices ``(n,)``. Photos of one group are in the same fold. ``unseen``:
-    out-of-fold probabilities ``(n, classes)`` of the networks, included in the mean.
+    the networks' out-of-fold probabilities ``(n, classes)``, averaged with the classifiers'.
 
     Returns:
         ``float32 (n, classes)``. The probability of a class is 0 only if the other folds had no photo of it.

@@ -60,7 +60,7 @@ class Measurement:
         whole: whether every photo was used, because the data has no test split.
         outliers: figures of photos without a product. All other figures exclude these photos.
         coverage_at_precision, distances: only with a tree of labels.
-        precision: the model's default precision. ``achieved``: its measured coverage and precision.
+        precision: the model's default precision. ``achieved``: measured coverage and precision at the default.
     """
 
     figures: Figures

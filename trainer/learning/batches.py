@@ -66,8 +66,8 @@ class Batches:
             tf.TensorSpec((2,), tf.int64),
         )
         batches = tf.data.Dataset.from_generator(self._one_epoch, output_signature=signature)
-        # TensorFlow's autotuner doubles its sleep each time. An epoch would end only when the autotuner wakes, after
-        # 10.2 s or 20.5 s.
+        # TensorFlow's autotuner doubles its sleep each time. An epoch would end only when the autotuner wakes, such
+        # as after 10.2 or 20.5 seconds.
         options = tf.data.Options()
         options.autotune.enabled = False
 
@@ -128,7 +128,7 @@ class _Draw:
 
 
 def _moved(pixels: tf.Tensor, size: int, how: Augmentation, draw: _Draw) -> tf.Tensor:
-    """Flip, shift, zoom, stretch and rotate in one bilinear step. Border pixels fill the gaps."""
+    """Flip, shift, zoom, stretch and rotate in one bilinear step. Border pixels fill empty areas."""
     side = float(pixels.shape[1])
     mirrored = 1.0 - 2.0 * draw.chosen(0.5 if how.flip else 0.0)
     zoom = draw.each(*how.zoom) * (side / size)

@@ -31,7 +31,7 @@ _SMALLEST: Final = 32
 
 @dataclass(frozen=True)
 class TrainingBudget:
-    """A training ends after ``epochs`` epochs, or before ``deadline``, a time of ``clock`` in seconds.
+    """The limits of a training: the number of epochs, and a deadline in seconds of ``clock``.
 
     If epochs are slower than planned, fewer epochs are run, and the learning rate still falls to 0.
     """

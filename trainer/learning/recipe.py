@@ -16,8 +16,8 @@ _WHATEVER_SIZE: Final = 0.2
 """Share of an epoch's time that does not depend on the photos' size."""
 
 MANY_PHOTOS: Final = 1_500
-"""With fewer photos, a training needs more epochs. A tenth of the photos is then too few for validation, so folds train
-for all epochs."""
+"""With fewer photos, a training needs more epochs. Folds train for all epochs, because a tenth of so few photos is
+too few for validation."""
 
 MOST_WEIGHT: Final = 20.0
 """The largest weight of a photo, relative to photos of the largest class. No photo should dominate a batch."""
@@ -31,7 +31,7 @@ class Augmentation:
         shift: as a share of the photo's side, in each direction.
         zoom: smallest and largest visible part of the photo, as a share of its side.
         stretch: natural logarithm of a factor that multiplies the width and divides the height.
-        colour: relative change of brightness and contrast. White balance changes by half of this.
+        colour: relative change of brightness and contrast. White balance changes half as much.
         erase: share of the photos that get a grey rectangle.
     """
 
@@ -46,7 +46,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Stage:
-    """Faster epochs with smaller photos. ``scale``: share of the full side. ``until``: training progress at the end."""
+    """A fast stage with smaller photos. ``scale``: share of the full side. ``until``: training progress at its end."""
 
     until: float
     scale: float
@@ -65,7 +65,7 @@ class Recipe:
         smoothing: label smoothing (Szegedy et al. 2016), the share of each target that is spread over all classes.
         average: time constant of the running average of the weights, as a share of the training, or 0 for no average.
         stages: stages with smaller photos, in order. After the last stage, photos have full size.
-        large_batch: replaces ``batch`` if there are at least ``MANY_PHOTOS`` photos.
+        large_batch: the batch size for ``MANY_PHOTOS`` or more photos.
         head_first: whether to train the head first, on features of the frozen body, and then to fine-tune the body
             without its batch norms.
         depth_rates: factors of the learning rate for early, middle and late layers.
@@ -111,7 +111,7 @@ _CNN: Final = Recipe(
     steps=640,
 )
 _CNN_AGAIN: Final = replace(_CNN, epochs=30, steps=320)
-"""For a network that starts with the weights of an earlier training."""
+"""The recipe of a network that starts with the weights of an earlier training."""
 _SIMPLE: Final = Recipe(epochs=15, batch=64, rate=1e-3, weight_decay=0.0, cosine=False, smoothing=0.0)
 _FROM_NOTHING: Final = replace(_CNN, epochs=40, weight_decay=0.05, augmentation=Augmentation(), stages=(), steps=0)
 _PRETRAINED: Final = replace(

@@ -31,7 +31,7 @@ from trainer.splits.assigned import AssignedPhoto
 _CHUNK: Final = 128
 _TIMED: Final = 3
 _HEAD_PHOTOS: Final = 20_000
-"""A head alone is trained on at most this many photos, because their features are in memory."""
+"""A head alone is trained on at most this many photos, because all features must fit in memory."""
 _CROSS_VALIDATED: Final = 2_000
 """The head's penalty is chosen on at most this many photos."""
 _HEAD_FOLDS: Final = 5
@@ -127,7 +127,7 @@ class Training:
     """The training of one network on ``photos``, with the validation photos ``held``.
 
     ``outliers``: photos without a product, only for the out-of-distribution score. ``features``: a cache of features
-    before fine-tuning.
+    from before fine-tuning.
     """
 
     args: RunArgs
@@ -172,12 +172,12 @@ class Training:
         if not args.cv or outcome.interrupted or not outcome.history:
             return outcome
         # With few validation photos, an early epoch may be best by chance.
-        self.run.forget_judgement()  # the figures describe another epoch
+        self.run.forget_judgement()  # the stored figures describe another epoch
         replace_file(self.run.best, self.run.last.read_bytes())
         return replace(outcome, best_epoch=outcome.history[-1].epoch)
 
     def head_rows(self, predictor: Predictor) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp], list[str]]:
-        """Features, class indices and groups for fitting a head, from a sample if there are many photos."""
+        """Features, class indices and groups of training photos, to fit a head. Many photos are sampled."""
         chosen = np.random.default_rng(self.args.seed).permutation(len(self.photos))[:_HEAD_PHOTOS]
         features = predictor.features([self.photos[i].sha256 for i in chosen])
         return features, self.labels[chosen], [self.photos[i].group for i in chosen]
@@ -216,9 +216,9 @@ def fit_head(
     strength: float,
     class_weights: npt.NDArray[np.float32] | None = None,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Kernel ``(D, units)`` and bias ``(units,)`` of a logistic regression on features ``float32 (n, D)``.
+    """Fit a logistic regression to features ``float32 (n, D)``. Returns kernel ``(D, units)`` and bias ``(units,)``.
 
-    ``strength`` is the inverse penalty. Classes without photos get a low probability. Two classes share one unit.
+    ``strength`` is the inverse penalty. Classes without photos get a low probability. Two classes have one unit.
     """
     present = np.unique(labels)
     kernel, bias = np.zeros((features.shape[1], units), np.float32), np.full(units, -np.log(len(labels)), np.float32)

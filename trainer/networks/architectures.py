@@ -1,4 +1,4 @@
-"""Builds networks with random weights: our own two, EfficientNet-Lite, and some of ``keras.applications``.
+"""Builds networks with random weights.
 
 The ImageNet weights of ``keras.applications`` are downloaded once.
 """
@@ -37,8 +37,8 @@ _CHUNK: Final = 1 << 16
 class Plan:
     """The settings of a preset.
 
-    ``backbones``: input size in pixels by architecture. The first architecture with an installed package is used. Other
-    pretrained networks get the last input size. ``size``: input size with random weights. ``length`` multiplies the
+    ``backbones``: input size in pixels by architecture. The first architecture with an installed package is used. All
+    unlisted architectures get the last input size. ``size``: input size with random weights. ``length`` multiplies the
     recipe's epochs.
     """
 
@@ -64,9 +64,8 @@ PRESETS: Final[Mapping[Preset, Plan]] = MappingProxyType(
 def cnn(classes: int) -> keras.Model:
     """Our own network: small enough for a CPU, deep enough for product photos. Takes photos of any size.
 
-    After two strided convolutions, wider stages follow at 1/4, 1/8 and 1/16 of the size, two with a residual block.
-    Batch norm and ReLU follow every convolution (He et al. 2016). The scaling lets an int8 model use the 8-bit pixels
-    directly.
+    Batch norm and ReLU follow every convolution (He et al. 2016). With this scaling of pixels, an int8 model can use
+    8-bit pixels directly.
     """
     image = keras.Input((None, None, 3), name="image")
     x = layers.Rescaling(1 / 128, offset=-127 / 128)(image)
@@ -111,7 +110,10 @@ def simple(size: int, classes: int) -> keras.Model:
 
 
 def transfer(arch: Arch, size: int, classes: int, alpha: float) -> keras.Model:
-    """A network of ``keras.applications`` or EfficientNet-Lite, for 32 px or more. ``alpha``: width multiplier."""
+    """An EfficientNet-Lite or a network of ``keras.applications``, for photos of 32 px or more.
+
+    ``alpha``: width multiplier.
+    """
     body = published_body(arch, size, alpha)
     features = layers.GlobalAveragePooling2D(name="features")(body.output)
     x = layers.Dropout(_DROPOUT, name="dropout")(features)
@@ -119,7 +121,7 @@ def transfer(arch: Arch, size: int, classes: int, alpha: float) -> keras.Model:
 
 
 def published_body(arch: Arch, size: int, alpha: float) -> keras.Model:
-    """A model for published weights, from pixels in 0..255 to feature maps ``(batch, h, w, c)``."""
+    """A network without a head, to load published weights: pixels in 0..255 to feature maps ``(batch, h, w, c)``."""
     image = keras.Input((size, size, 3), name="image")
     if arch.is_lite:
         return lite_body(arch, image)
@@ -168,7 +170,7 @@ def models_folder() -> Path:
 
 
 def imagenet_file(choice: NetworkChoice) -> ImageNetFile:
-    """The file of ImageNet weights in ``keras.applications``, for the published input size nearest to the network's."""
+    """The ImageNet weights in ``keras.applications`` for the input size nearest to the network's."""
     alpha, sizes = choice.width, [128, 160, 192, 224]
     match choice.arch:
         case Arch.MOBILENET:

@@ -48,8 +48,8 @@ Shapes = Counter[tuple[int, ...]]
 def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alpha: float | None) -> keras.Model:
     """Build a network with a random head.
 
-    ``weights`` may be a file: a ``.weights.h5`` or old ``.h5`` of the body alone, a ``.keras`` model of
-    the same architecture with any head, or a ``.pth`` of an EfficientNet-Lite.
+    ``weights`` may be a file: ``.weights.h5`` or old ``.h5`` (only the body), ``.keras`` (the same architecture with
+    any head) or ``.pth`` (EfficientNet-Lite).
 
     Raises InputError if the weights cannot be read or downloaded, or do not fit.
     """
@@ -132,7 +132,7 @@ def _published(file: Path, choice: NetworkChoice) -> keras.Model:
 def _misfit(shapes: Shapes, expected: Shapes) -> str:
     more = (shapes - expected).total()
     if shapes > expected and more <= _HEAD_ARRAYS:
-        return f"it has {more} more arrays, probably a classification top; pass the file without the top."
+        return f"it has {more} extra arrays, probably a classification top; pass the file without the top."
     fitting = (shapes & expected).total()
     return f"{fitting} of its {shapes.total()} arrays match the {expected.total()} expected arrays; pass its --arch."
 
@@ -232,7 +232,7 @@ def network_of(file: Path, arch: Arch | None = None) -> tuple[Arch, float | None
         for alpha in one.alphas or (None,):
             body = _shapes_of(published_body(one, one.min_size, alpha or 1.0))
             if not 0 <= shapes.total() - body.total() <= _HEAD_ARRAYS:
-                break  # all widths have the same number of arrays
+                break  # the other widths have as many arrays
             if body <= shapes:
                 return one, alpha
     msg = (
@@ -250,11 +250,11 @@ def _choice(arch: Arch, weights: Weights, plan: Plan, request: TrainRequest) -> 
 
 def _begin_with(choice: NetworkChoice, where: str) -> str:
     width = f" {choice.alpha:g}" if choice.alpha else ""
-    return f"Starts with {choice.arch}{width}, pretrained: {where}. For a network with random weights: --arch cnn"
+    return f"Trains {choice.arch}{width} from pretrained weights: {where}. For random weights: --arch cnn"
 
 
 def _with_random_weights(reason: str, plan: Plan, request: TrainRequest) -> tuple[NetworkChoice, str]:
-    why = f"Starts with cnn, with random weights: {reason}"
+    why = f"Trains cnn from random weights: {reason}"
     if request.weights is None:
         why = (
             f"{why}. With random weights, few photos give poor models; for pretrained weights pass --weights "

@@ -1,7 +1,7 @@
 """Reads PyTorch's weights files (``.pth``) without PyTorch, and never runs code from them.
 
-A file contains a pickle that names tensors, and the tensors' bytes. The bytes follow the pickle (until PyTorch 1.5),
-or are members of a ZIP archive (``torch/serialization.py``).
+A pickle names the tensors. Their bytes follow the pickle (until PyTorch 1.5), or are members of a ZIP archive
+(``torch/serialization.py``).
 """
 
 import pickle
@@ -29,7 +29,7 @@ _MAGIC: Final = 0x1950A86A20F9469CFC6C
 _UNREADABLE: Final = (
     *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
     *(BadZipFile, EOFError, struct.error, pickle.UnpicklingError),
-    DeprecationWarning,  # an invalid escape in the pickle, if warnings are errors
+    DeprecationWarning,  # raised for an invalid escape in the pickle, if warnings are errors
 )
 
 
@@ -117,7 +117,7 @@ class _Unpickler(pickle._Unpickler):  # pickle's C code allocates any size that 
         super().__init__(file)
         self._kinds = kinds
 
-    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - what a pickle may name
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - a function or a dtype
         return _NAMES[f"{module} {name}"]
 
     def persistent_load(self, pid: Any) -> "_Storage":  # noqa: ANN401

@@ -1,1 +1,1 @@
-"""A training's reports for people: a page, a model card, and their pictures."""
+"""The reports of a training: an HTML page, a model card, and their pictures."""

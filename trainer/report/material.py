@@ -1,4 +1,4 @@
-"""The content of a training's page and model card."""
+"""The content of a training's HTML report and model card."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Speed:
 
     @property
     def rows(self) -> dict[str, str]:
-        """Rows of a table, as plain text by name."""
+        """The rows of a table: plain text by name."""
         threads = number_of(self.threads, "thread")
         return {
             "Parameters": f"{self.parameters:,}",
@@ -57,7 +57,7 @@ class ReportMaterial:
     Attributes:
         prepared_counts: number of used photos by split and class.
         train_batch: augmented photos ``uint8 (S, S, 3)``, and their classes.
-        pixels: returns the network's input ``uint8 (n, S, S, 3)`` for SHA-256s of used photos.
+        pixels: returns the network's input ``uint8 (n, S, S, 3)`` for SHA-256s of photos.
         heat: returns heat maps ``float32 (n, S, S)`` in 0..1 for pixels and class indices.
     """
 
@@ -137,10 +137,10 @@ class ReportMaterial:
 
     @property
     def promise(self) -> str:
-        """The promise, as a plain sentence."""
+        """The promised precision and coverage, as a sentence."""
         target = self.ruling
         if target is None:
-            unpromised = "Every photo goes to review; use --threshold to label photos without a promise."
+            unpromised = "Every photo goes to review; use --threshold to label photos without a promised precision."
             return f"{self._unpromised[0]} {unpromised}"
         return (
             f"At {target_name(target.precision)} precision Hangtag labels about {rounded(target.coverage)} of "
@@ -166,19 +166,22 @@ class ReportMaterial:
         if not target.level_coverage:
             return ""
         if not sum(target.level_coverage[1:]):
-            return " All of them get a class, because broader labels were not precise enough or would add no photos."
+            return (
+                " All labelled photos get a class, because broader labels were not precise enough or would add no "
+                "photos."
+            )
         share = rounded(target.level_coverage[0])
-        return f" About {share} of your photos get a class. The other labelled photos get a broader label."
+        return f" About {share} of your photos get a class, and the other labelled photos get a broader label."
 
     @property
     def outcome(self) -> str:
-        """Whether test photos reach the default precision, as a sentence. Empty without test photos."""
+        """A sentence on the precision measured on test photos. Empty without test photos."""
         target = self.ruling
         achieved = self.realised(target, Judged.TEST) if target else None
         if target is None or achieved is None:
             return ""
         if not achieved.automatic or achieved.precision is None:
-            return "Hangtag would label no test photo without review."
+            return "Hangtag would send every test photo to review."
         less = ", below the target" if achieved.precision < target.precision else ""
         if less and achieved.precision_95 and achieved.precision_95[1] >= target.precision:
             less = f"{less}, but within chance"
@@ -191,7 +194,7 @@ class ReportMaterial:
 
     @property
     def within_limit(self) -> float:
-        """The expected share of new photos of the classes within the out-of-distribution limit. 1 without a limit."""
+        """The expected share of new product photos within the out-of-distribution limit. 1 without a limit."""
         held = self.confidence.rows - self.confidence.out_of_fold
         return expected_within(held) if self.confidence.unknown else 1.0
 

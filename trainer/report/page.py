@@ -1,4 +1,4 @@
-"""The report of a training, as one page, and its pictures: augmented photos, heat maps (Grad-CAM)."""
+"""The HTML report of a training, and its pictures: augmented photos, heat maps (Grad-CAM)."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ _Values = dict[str, object]
 
 
 def report_page(material: ReportMaterial, links: Mapping[str, str] = MappingProxyType({})) -> str:
-    """The page of a training, at most about two megabytes. ``links``: relative addresses by text."""
+    """The HTML report of a training, at most about two megabytes. ``links``: relative addresses by text."""
     judged, classes = material.shown, material.args.classes
     ece_before = material.evaluation.ece_before.of(material.split)
     return render(
@@ -173,7 +173,7 @@ def _confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> _Values:
 
 
 def _cells(texts: Sequence[Sequence[str]], shades: NDArray[np.float64]) -> list[list[tuple[str, float]]]:
-    """Pair each text with a colour depth. The square root keeps rare mistakes visible."""
+    """The square root keeps rare mistakes visible."""
     return [list(zip(*row, strict=True)) for row in zip(texts, np.sqrt(shades).tolist(), strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""Writes the files of a training: figures, thresholds, page, model card, files for an export."""
+"""Writes the files of a training: reports, and files for an export."""
 
 import hashlib
 import shlex
@@ -128,7 +128,7 @@ def _levels(material: ReportMaterial) -> list[tuple[str, ...]]:
 
 
 def _without_folder(value: str) -> str:
-    """A path without its folder, because people publish model cards."""
+    """Shorten an absolute path to its last part, because model cards are published."""
     path = PurePath(value)
     return path.name if path.is_absolute() else value
 
@@ -215,7 +215,7 @@ def _write_figures(training: Training, calibrated: CalibratedPredictions, errors
     write_predictions(
         run.predictions, calibrated.judged, calibrated.confidence, classes, Path(training.args.data), tree
     )
-    # Write this file last: an export requires it, and so never mixes two networks.
+    # Write this file last: without it, an export fails instead of mixing files of two networks.
     replace_file(run.confidence, calibrated.confidence.model_dump_json(indent=1).encode())
     return evaluation
 
@@ -237,7 +237,7 @@ def write_predictions(
 ) -> None:
     """Write ``predictions.csv``: a row for each validation and test photo. Paths are relative to the data.
 
-    ``status`` is as in a job with the default precision. So are ``answer`` and ``label_level``, which a tree adds.
+    ``status`` is what a job with the default precision would write. A tree adds ``answer`` and ``label_level``.
     """
     limit = confidence.unknown.limit if confidence.unknown else None
     nodes = confidence.ruling.nodes if confidence.ruling else {}
@@ -288,7 +288,7 @@ def _speed(predictor: Predictor, training: Training, history: Sequence[EpochFigu
 def keep_for_export(training: Training) -> None:
     """Copy the photos that a later export needs, because the data may be gone.
 
-    Copies pixels of validation photos and a training sample, and the files of some validation photos.
+    Copies pixels of validation and training photos, and some files of validation photos.
     """
     run = training.run
     held = [training.held[i] for i in evenly(len(training.held), _VAL_SAMPLE)]

@@ -74,7 +74,7 @@ def draw_catalogue(
     on_photo: Callable[[], None] = lambda: None,
     table: Path | None = None,
 ) -> None:
-    """Render ``count`` sound photos into an empty folder, and seven faulty files with the next numbers.
+    """Render ``count`` sound photos, and then seven faulty files, into an empty folder.
 
     The faulty files are four copies of a class's photos, and three ``.jpg`` files: half a JPEG, a web page and a PNG.
     Photo ``i`` depends only on the seed and ``i``. ``table``: a CSV to write, with the path, classes and

@@ -27,7 +27,7 @@ _WOODS: tuple[Colour, ...] = ((196, 150, 104), (226, 192, 150), (120, 82, 56), (
 _WALLS: tuple[Colour, ...] = ((226, 220, 208), (196, 206, 210), (214, 190, 176), (150, 164, 156), (92, 104, 116))
 _BACKDROPS = ("paper", "even", "wood", "plaster")
 _BACKDROP_GAP, _TRIM_GAP = 0.34, 0.18
-"""Minimum difference in lightness between body and backdrop, and between the trim and both."""
+"""Minimum differences in lightness: body from backdrop, and trim from body and backdrop."""
 _LONG_SIDE_PX = (190, 421)
 _SHORT_SIDE_PX = 160
 _ASPECTS = (1.0, 1.0, 6 / 5, 5 / 4, 4 / 3)
@@ -98,7 +98,7 @@ def _inks(parts: Parts, matrix: Outline, offset: Outline, size: Size) -> tuple[I
 
 
 def choose_colours(rng: np.random.Generator, backdrop: Colour) -> tuple[Colour, Colour, Colour]:
-    """The colours of body, pattern and trim, all different from the backdrop."""
+    """The colours of a product's body, pattern and trim. All differ from the backdrop."""
     body = _contrasting(rng, [(backdrop, _BACKDROP_GAP)])
     # a mix of two colours, one lighter and one darker than the backdrop, could match the backdrop
     side = 1 if lightness(body) > lightness(backdrop) else -1

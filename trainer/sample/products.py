@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Ink(Enum):
-    """The ink of a part: a channel of an RGB picture. Its colour is chosen later."""
+    """The channel of an RGB picture in which a part is drawn. Its colour is chosen later."""
 
     BODY = (255, 0, 0)
     TRIM = (0, 255, 0)

@@ -29,11 +29,12 @@ def group_photos(candidates: Sequence[Candidate], links: Sequence[tuple[int, int
     """Group photos of one picture or product.
 
     Linked photos that have a split are always in one group, even if their splits differ. Photos without a split
-    join the groups linked to them, in the order of their smallest SHA-256. They are excluded if the linked photos have
-    different splits.
+    join the groups linked to them, in the order of SHA-256. They are excluded if the linked photos have different
+    splits.
 
     Returns:
-        The group's index for each position. For each excluded position, two linked positions in different splits.
+        The group index of each remaining candidate, by position. For each excluded candidate, the positions of two
+        linked photos in different splits.
     """
     count, edges = _edges(candidates, links)
     asks = np.zeros(count, bool)
@@ -79,7 +80,7 @@ def _join_hosts(
 
 
 def _edges(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) -> tuple[int, npt.NDArray[np.intp]]:
-    """Photos of one picture are linked directly. Each product and each earlier group is an extra node."""
+    """Link photos of one picture. Each product and each earlier group is an extra node of the graph."""
     edges = [
         *links,
         *links_of((a.sha256, a.split is None) for a in candidates),
@@ -204,9 +205,9 @@ def share_out(
 ) -> list[Split]:
     """Assign each group of a class, in the order of ``sizes``, to the split furthest below its share.
 
-    Validation and test each get about a tenth of the class. A group too large for them goes to training. Of two
-    groups, one goes to validation or test. If a class has three groups, each split gets one. ``placed``: the number
-    of the class's photos in each split so far.
+    Validation and test each get about a tenth of the class. A group too large for validation or test goes to training.
+    If a class has two groups, one goes to validation or test. If a class has three groups, each split gets one.
+    ``placed``: the number of the class's photos in each split so far.
     """
     photos = Counter({split: placed.get(split, 0) for split in open_splits})
     total = sum(sizes) + photos.total()

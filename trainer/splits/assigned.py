@@ -30,7 +30,7 @@ class Candidate:
         present: false if a photo of an earlier training is missing from the data.
         earlier_label: the photo's class in that training, or None for a new photo.
         open: whether the user marked the split as ``open``, so that Hangtag chooses it.
-        chosen: whether a model chose the photo for review. Chosen photos are only for training.
+        chosen: whether a model chose the photo for review, so that it is used only for training.
     """
 
     path: Path
@@ -104,7 +104,7 @@ def read_splits(path: Path) -> list[AssignedPhoto]:
             rows = csv.reader(file, strict=True)
             header = next(rows, [])
             if tuple(header) != _COLUMNS:
-                msg = f"its columns are {','.join(header) or 'missing'}, not {','.join(_COLUMNS)}"
+                msg = f"the columns are {','.join(header) or 'missing'}, not {','.join(_COLUMNS)}"
                 raise ValueError(msg)
             photos = [_read_row(list(map(unescape_formula, row)), rows.line_num) for row in rows if row]
             if not photos:
@@ -142,8 +142,8 @@ def match_earlier(
 
     A photo with the content of an earlier photo is the same photo, maybe renamed. If the earlier content is gone, a
     photo at the earlier path is the same photo, edited. A matched photo keeps its split and group, but not its label.
-    Among earlier copies at other paths, the one in the last split (train, val, test) is matched. An additional copy is
-    a new photo. Earlier photos without a match come last, with ``present`` false.
+    Among earlier copies at other paths, a copy in test is preferred, then a copy in val. An additional copy is a new
+    photo. Earlier photos without a match come last, with ``present`` false.
     """
     today = [
         Candidate(p.path, p.label, s, p.product, p.split, open=p.open, chosen=p.chosen)
@@ -180,7 +180,7 @@ def _matched(
 ) -> list[int | None]:
     """Match each photo with at most one row of the earlier training.
 
-    ``least``: for each SHA-256, its row in the last split (train, val, test).
+    ``least``: for each SHA-256, its row in test, otherwise val, otherwise train.
     """
     rows_of: list[int | None] = [None] * len(today)
     asking = dict(enumerate(today))

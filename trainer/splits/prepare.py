@@ -31,8 +31,8 @@ from trainer.splits.set_aside import count_leaks, find_unlearnable
 _MOST_NAMED: Final = 3
 _SHORTCUTS_NAMED: Final = 3
 _FEW_OUTLIERS: Final = 10
-"""Fewer photos improve the out-of-distribution score little: 2 photos brought a seventh of the gain from 120 photos, 6
-photos nearly half (docs/measurements.md)."""
+"""2 photos improved the out-of-distribution score a seventh as much as 120 photos, 6 photos nearly half as much
+(docs/measurements.md)."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The data for a training: all photos with a split, and remarks for the user, one per line."""
+    """All photos with a split, and remarks for the user, one per line."""
 
     photos: list[AssignedPhoto]
     excluded: list[Exclusion]
@@ -132,10 +132,10 @@ def _relate(
 def _without(
     candidates: Sequence[Candidate], pictures: Sequence[int], excluded: Container[int]
 ) -> tuple[list[Candidate], list[tuple[int, int]]]:
-    """The remaining candidates, and links between photos of the same picture.
+    """Candidates that are not excluded, and links between copies of a picture.
 
-    An excluded photo of an earlier training stays, with ``present`` false. ``pictures[i]`` is the index of the picture
-    of candidate i. Later candidates have none.
+    An excluded photo of an earlier training is returned with ``present`` false. ``pictures[i]`` is the index of the
+    picture of candidate i. Later candidates have none.
     """
     left = [place for place, one in enumerate(candidates) if place not in excluded or one.fixed]
     remaining = [replace(candidates[p], present=candidates[p].present and p not in excluded) for p in left]
@@ -252,7 +252,7 @@ def _notes(
 def _note_on_outliers(learned: int, every: int) -> str:
     show, held = number_of(every, "photo shows", "photos show"), every - learned
     text = f"{show} no product ({NONE}): {learned:,} to fit the out-of-distribution score, {held:,} to measure it"
-    few = f"; with at least {_FEW_OUTLIERS} to fit it, the score would improve much more"
+    few = f"; the score would improve much more with at least {_FEW_OUTLIERS} photos to fit it"
     return text + (few if learned < _FEW_OUTLIERS else "")
 
 

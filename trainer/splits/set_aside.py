@@ -17,11 +17,10 @@ LISTED: Final = 3
 
 
 def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> tuple[dict[int, Exclusion], int]:
-    """Photos to exclude, by position, and the number of kept photos whose picture has two labels.
+    """Photos to exclude, by position, and the number of kept photos that have a copy with another label.
 
-    If a picture has two labels, but no photo of it has a split, all its photos are excluded. A photo
-    without a split is excluded if a photo of the same picture has a split and another label. If photos with splits
-    have two labels, the training photos are excluded, too.
+    If copies have different labels and no split, all are excluded. A photo without a split is excluded if a copy has
+    a split and another label. If copies with splits have different labels, the copies in training are excluded, too.
     """
     excluded: dict[int, Exclusion] = {}
     kept = 0
@@ -43,8 +42,8 @@ def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> t
             photo = candidates[place]
             other = next(candidates[p] for p in present if candidates[p].label != photo.label)
             message = (
-                f"The same picture has the label {photo.label} here and {other.label} at {other.path}; remove the "
-                "wrong file."
+                f"This photo has the label {photo.label}, and its copy {other.path} has the label {other.label}; "
+                "remove the wrong file."
             )
             excluded[place] = Exclusion(photo.path, "label_conflict", message)
     return excluded, kept
@@ -67,7 +66,7 @@ def _disagree(candidates: Sequence[Candidate], places: Collection[int]) -> bool:
 
 
 def count_leaks(photos: Sequence[AssignedPhoto]) -> Counter[Split]:
-    """Number of photos in each split whose group is also in an earlier split (train, val, test)."""
+    """Count the photos of each split whose group is also in an earlier split, in the order train, val, test."""
     ranks: dict[str, int] = {}
     used = [photo for photo in photos if photo.present]
     for photo in used:
@@ -80,7 +79,7 @@ def drop_training_twins(
 ) -> tuple[list[AssignedPhoto], list[Exclusion]]:
     """Drop photos whose group also has photos in a later split (train, val, test).
 
-    Dropped photos of ``earlier_groups`` stay, with ``present`` false.
+    Dropped photos of ``earlier_groups`` are returned with ``present`` false.
     """
     held_out: defaultdict[str, dict[Split, AssignedPhoto]] = defaultdict(dict)
     for photo in photos:
@@ -92,7 +91,7 @@ def drop_training_twins(
         twin = twins.get(Split.TEST) or twins.get(Split.VAL)
         if twin is not None and photo.present and photo.split not in {Split.TEST, twin.split}:
             dropped[place] = Exclusion(
-                photo.path, "leak", f"A photo of the same group is kept: {twin.path} in {twin.split}"
+                photo.path, "leak", f"Another photo of its group is in {twin.split}: {twin.path}"
             )
     return _take_out(photos, dropped, earlier_groups), list(dropped.values())
 
@@ -110,8 +109,8 @@ def _take_out(
 def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str] = ()) -> Assignment:
     """Exclude photos of classes without training photos. Notes list the classes that validation and test lack.
 
-    At least two classes and a validation photo must remain. Excluded photos of ``earlier_groups`` stay, with
-    ``present`` false.
+    At least two classes and a validation photo must remain. Excluded photos of ``earlier_groups`` are
+    returned with ``present`` false.
     """
     products = [photo for photo in photos if photo.present and photo.label != NONE]
     trained = {photo.label for photo in products if photo.split is Split.TRAIN}
@@ -135,7 +134,7 @@ def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str
         )
         raise DataError(msg)
     notes = [
-        f"{brief(label)} is left out: it has no training photo among {number_of(n, 'photo')}"
+        f"{brief(label)} is left out: it has {number_of(n, 'photo')}, but no training photo"
         for label, n in sorted(lost.items())
     ]
     return Assignment(kept, list(untrained.values()), (*notes, *_absences(kept)))

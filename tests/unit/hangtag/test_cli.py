@@ -47,7 +47,7 @@ def test_commands_stand_in_panels_by_task_in_their_order() -> None:
 
 def test_paragraphs_are_as_wide_as_the_terminal_and_flags_take_no_value() -> None:
     shown = CliRunner().invoke(make_app(["trainer"]), ["check", "--help"], env={"COLUMNS": "200"}).output
-    assert "Writes the page check.html, check.csv (one row per image) and check.json. Moves no file" in shown
+    assert "Writes the page check.html, check.csv (one row per image) and check.json. Your files stay" in shown
     assert "<bool>" not in shown.split("--strict")[1].split("\n")[0]
 
 

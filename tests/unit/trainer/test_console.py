@@ -127,7 +127,7 @@ def test_the_head_and_the_fine_tuning_to_come_are_announced(console, tmp_path) -
     ("files", "said"),
     [
         ((), "before the training began"),
-        (("args.json",), "before there was a result"),
+        (("args.json",), "before the first result"),
         (("weights/state.npz", "confidence.json"), "before all files were written"),
         (
             ("confidence.json", "finetuning/weights/state.npz"),

@@ -76,7 +76,7 @@ def test_a_model_of_another_kind_or_size_is_refused(random_network, arch, other,
 def test_weights_with_a_top_are_refused(tmp_path, name):
     path, whole = tmp_path / name, narrow(classes=7)
     (whole.save_weights if ".weights." in name else whole.save)(path)
-    with pytest.raises(InputError, match="2 more arrays"):
+    with pytest.raises(InputError, match="2 extra arrays"):
         start(path)
 
 
@@ -115,7 +115,7 @@ def test_a_preset_begins_with_the_weights_of_its_package(preset):
     choice, why = choose(HERE, preset=preset)
     arch, size = next(iter(PRESETS[preset].backbones.items()))
     assert choice == NetworkChoice(arch, size, NamedWeights.IMAGENET)
-    assert why.startswith(f"Starts with {arch}, pretrained: its weights are installed ({package_of(arch)}).")
+    assert why.startswith(f"Trains {arch} from pretrained weights: its weights are installed ({package_of(arch)}).")
     assert why.endswith("--arch cnn")
 
 
@@ -135,7 +135,7 @@ def test_without_any_package_a_training_begins_from_nothing_and_names_it():
     missing = lacking(package_of(LITE0), package_of(LITE2))
     choice, why = choose(missing, preset=Preset.BEST)
     assert choice == NetworkChoice(Arch.CNN, 160, NamedWeights.NONE)
-    assert f"Starts with cnn, with random weights: {package_of(LITE0)} is not installed" in why
+    assert f"Trains cnn from random weights: {package_of(LITE0)} is not installed" in why
     with pytest.raises(NotInstalledError):
         choose(missing, weights="imagenet")
 

@@ -236,7 +236,7 @@ def test_a_trees_levels_and_the_distance_of_errors_are_shown() -> None:
     assert f"{achieved[1].automatic} photos, " in levels
     assert levels.count("level 1") == levels.count("leaf") == 5
     assert "by distance from the true class to the lowest common ancestor: " in levels
-    assert "About 50% of your photos get a class. The other labelled photos get a broader label." in section
+    assert "About 50% of your photos get a class, and the other labelled photos get a broader label." in section
     assert "By level of the tree" not in report_page(made())
     nothing = {"level_coverage": (material.ruling.coverage, 0.0)}
     targets = tuple(one.model_copy(update=nothing) for one in material.confidence.targets)

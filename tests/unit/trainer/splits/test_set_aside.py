@@ -34,7 +34,7 @@ def test_a_class_without_training_photos_is_set_aside_and_said():
     assert covered.set_aside == [
         Exclusion(Path(f"lamp{i}"), "class_not_trained", "lamp has no training photos") for i in range(2)
     ]
-    assert covered.notes == ("lamp is left out: it has no training photo among 2 photos",)
+    assert covered.notes == ("lamp is left out: it has 2 photos, but no training photo",)
     assert keep_trained(photos[:6]).notes == ()
 
 
@@ -92,7 +92,7 @@ def test_the_one_that_more_is_learned_from_goes(rows, kept):
     left, dropped = drop_training_twins(photos)
     assert left == [photos[place] for place in kept]
     assert [e.path for e in dropped] == [photo.path for photo in photos if photo not in left]
-    assert all(e.message.startswith("A photo of the same group is kept: ") for e in dropped)
+    assert all(e.message.startswith("Another photo of its group is in ") for e in dropped)
 
 
 rows = st.lists(st.tuples(st.sampled_from(Split), st.sampled_from("xyz"), st.booleans()))
