@@ -7,17 +7,25 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalogue.photo import PhotoLocator
 from catalogue.readers import Reader, read_delimited, read_jsonl, read_parquet
 from catalogue.urls import is_url, is_url_or_data, photo_cells
-from catalogue.writers import OUTPUT_SUFFIXES, UNWRITABLE, check_output, holds_bytes, open_writer, unescape_formula
+from catalogue.writers import (
+    OUTPUT_SUFFIXES,
+    UNWRITABLE,
+    check_output,
+    holds_bytes,
+    open_writer,
+    unescape_formula,
+)
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage, open_storage
 from models.text import label_text
@@ -28,18 +36,21 @@ from trainer.corrections.votes import PhotoVotes, resolve
 from worker.job.job import Job, open_job, scratch_folder
 from worker.job.jobs import Jobs
 from worker.job.parts import PART_SCHEMA, WORST, Status, result_schema, worst_status
-from worker.job.receipt import Audit, GroupCounts, groups_file, job_receipt
+from worker.job.receipt import REVIEW_FILE, Audit, GroupCounts, groups_file, job_receipt
 from worker.label import job_folder
-from worker.results.end_review import find_end_reviews
+from worker.results.end_review import EndReview, find_end_reviews
 from worker.results.finish import RESULT_FILE
-from worker.results.merge import VOTES, join_tables, product_stores
-from worker.results.products import product_names, write_by_group
+from worker.results.merge import VOTES, ReviewList, join_tables, product_stores, scratch_database
+from worker.results.products import ProductStore, disagreement_to_review, product_names, write_by_group
 
 CORRECTED_FILE: Final = "labels.corrected.parquet"
 _COPY: Final = ".corrected"
 _ADDED: Final = ("reviewed_by", "was", "remark")
 _APART: Final = "hangtag_"
 _JOINED: Final = "; "
+_NO_ANSWER: Final = 0
+_LABEL: Final = 1
+_REMARK: Final = 2
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,7 @@ class CorrectedResult:
         changed: rows with a new label. confirmed: rows whose label reviewers confirmed.
         remarked: rows with a remark instead of a label.
         in_conflict: unchanged rows on which reviewers disagree.
-        left: rows for review that have no vote yet.
+        to_review: the path or URL of each list of rows that still need review, and its number of rows.
         products: the path or URL of each corrected table of products, and its counts.
     """
 
@@ -71,7 +82,7 @@ class CorrectedResult:
     confirmed: int
     remarked: int
     in_conflict: int
-    left: int
+    to_review: Mapping[str, int]
     audit: Audit | None = None
     products: Mapping[str, GroupCounts] = field(default_factory=dict)
 
@@ -154,13 +165,11 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
         schema = steps[-1].schema
     harmless = frozenset[str]().union(*(step.harmless for step in steps))
     _check_bytes(reader.schema, output)
-    left, kind = 0, (output.suffix.lower(), schema, harmless, job.spec.delimiter)
+    kind = (output.suffix.lower(), schema, harmless, job.spec.delimiter)
     with replacing(output) as temporary, open_writer(temporary, *kind, mark=_has_mark(result)) as write:
         for table in join_tables(pa.Table.from_batches([batch]) for batch in reader.batches):
-            corrected, waits = _corrected(table, steps, job)
-            left += waits
             try:
-                write(corrected)
+                write(_corrected(table, steps, job))
             except UNWRITABLE as error:
                 msg = (
                     f"A cell cannot be written to a {output.suffix} file: {str(error)[:200]}; use --out with a "
@@ -168,6 +177,7 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
                 )
                 raise InputError(msg) from error
     counts = sum((step.counts for step in steps), Counter[str]())
+    to_review, products = _write_lists(job, steps, groups_copy(result))
     return CorrectedResult(
         str(output),
         steps[0].counts["rows"],
@@ -175,8 +185,8 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
         counts["confirmed"],
         counts["remarked"],
         counts["in_conflict"],
-        left,
-        products=_write_products(job, steps, groups_copy(result)),
+        to_review,
+        products=products,
     )
 
 
@@ -185,28 +195,90 @@ def groups_copy(result: Path) -> str:
     return copy_of(Path(groups_file(result))).name
 
 
-def _write_products(job: Job, steps: "Sequence[Correcting]", name: str) -> dict[str, GroupCounts]:
-    """Compute the products' votes again, with reviewers' answers. Returns each table's path and counts."""
-    column = job.spec.options.group_column
-    if column is None:
-        return {}
-    columns = {column, *(step.image for step in steps if step.image)}
-    written: dict[str, GroupCounts] = {}
+def _write_lists(
+    job: Job, steps: "Sequence[Correcting]", products: str
+) -> tuple[dict[str, int], dict[str, GroupCounts]]:
+    """Write each question's rows that still need review, and its corrected product table."""
+    column, name = job.spec.options.group_column, copy_of(Path(REVIEW_FILE)).name
+    to_review: dict[str, int] = {}
+    counts: dict[str, GroupCounts] = {}
     with ExitStack() as files:
         folder = files.enter_context(scratch_folder(job.storage))
-        stores = product_stores(job, column, folder, files)
-        reviews, disputed = find_end_reviews(job), [set[str]() for _ in steps]
-        for batch in job.batches(VOTES, list(columns)):
-            names = product_names(batch.rows, column)
-            for store, step, review, part, own in zip(stores, steps, reviews, batch.answers, disputed, strict=True):
-                answered, in_conflict = step.answered(review.apply(part), batch.rows)
-                store.add(answered, names)
-                own.update(names.filter(in_conflict).drop_null().to_pylist())
-        for question, store, own in zip(job.questions, stores, disputed, strict=True):
-            counts = write_by_group(question, store, folder / name, own)
+        answers, ends = _answers(job, steps), find_end_reviews(job)
+        stores = product_stores(job, column, folder, files) if column else [None] * len(steps)
+        disputed = _count_votes(job, steps, ends, stores, answers) if column else [set[str]() for _ in steps]
+        lists = [ReviewList(files.enter_context(scratch_database(folder)), question) for question in job.questions]
+        for batch in job.batches():
+            own = slice(batch.first, batch.first + batch.rows.num_rows)
+            for part, end, codes, store, disagreed, listed in zip(
+                batch.answers, ends, answers, stores, disputed, lists, strict=True
+            ):
+                listed.add(_still_to_review(end.apply(part), batch.rows, codes[own], store, disagreed), batch.rows)
+        for question, store, disagreed, listed in zip(job.questions, stores, disputed, lists, strict=True):
+            place = question.storage.place
+            if store:
+                counts[f"{place}/{products}"] = write_by_group(question, store, folder / products, disagreed)
+                question.storage.upload(products, folder / products)
+            to_review[f"{place}/{name}"] = listed.write(folder / name)
             question.storage.upload(name, folder / name)
-            written[f"{question.storage.place}/{name}"] = counts
-    return written
+    return to_review, counts
+
+
+def _answers(job: Job, steps: "Sequence[Correcting]") -> list[npt.NDArray[np.int8]]:
+    answers = [np.zeros(job.spec.rows, np.int8) for _ in steps]
+    for batch in job.batches(["sha256"], [job.spec.image_column]):
+        for step, part, codes in zip(steps, batch.answers, answers, strict=True):
+            codes[batch.first : batch.first + part.num_rows] = step.codes(part, batch.rows)
+    return answers
+
+
+def _count_votes(
+    job: Job,
+    steps: "Sequence[Correcting]",
+    ends: Sequence[EndReview],
+    stores: Sequence[ProductStore | None],
+    answers: Sequence[npt.NDArray[np.int8]],
+) -> list[set[str]]:
+    """Fill the stores with votes. If reviewers labelled photos of a product, its other photos do not vote.
+
+    Returns each question's products on which reviewers disagree.
+    """
+    column = str(job.spec.options.group_column)
+    labelled, disputed = [set[str]() for _ in steps], [set[str]() for _ in steps]
+    for batch in job.batches(["sha256"], [column]):
+        names = product_names(batch.rows, column)
+        for own, codes in zip(labelled, answers, strict=True):
+            mine = codes[batch.first : batch.first + len(names)] == _LABEL
+            own.update(names.filter(pa.array(mine)).drop_null().to_pylist())
+    decided = [pa.array(sorted(own), pa.string()) for own in labelled]
+    for batch in job.batches(VOTES, list({column, job.spec.image_column})):
+        names = product_names(batch.rows, column)
+        for at, (store, step) in enumerate(zip(stores, steps, strict=True)):
+            silent = pc.is_in(names, value_set=decided[at])
+            part, in_conflict = step.answered(ends[at].apply(batch.answers[at]), batch.rows, silent)
+            if store:
+                store.add(part, names)
+            disputed[at].update(names.filter(in_conflict).drop_null().to_pylist())
+    return disputed
+
+
+def _still_to_review(
+    part: pa.Table, rows: pa.Table, answers: npt.NDArray[np.int8], store: ProductStore | None, disputed: set[str]
+) -> pa.Table:
+    """Give the status ``labeled`` to all rows that need no review any more.
+
+    A row of a product needs review until the product is labeled. Other rows need review until they have an answer.
+    """
+    still: npt.NDArray[np.bool_] = answers == _NO_ANSWER
+    if store:
+        part = disagreement_to_review(store, part, rows)
+        names = product_names(rows, store.column)
+        doubtful = names.filter(pc.equal(part.column("status"), Status.REVIEW))
+        waiting = store.in_review(set(doubtful.drop_null().to_pylist())) | disputed
+        of_waiting = pc.is_in(names, value_set=pa.array(sorted(waiting), pa.string())).to_numpy()
+        still = np.where(names.is_valid(), of_waiting & (answers != _REMARK), still)
+    status = pc.if_else(pa.array(still), part.column("status"), pa.scalar(Status.LABELED.value))
+    return part.set_column(part.column_names.index("status"), part.schema.field("status"), status)
 
 
 def _check_copy(output: Path, result: Path) -> None:
@@ -227,15 +299,10 @@ def _check_bytes(schema: pa.Schema, output: Path) -> None:
                 raise InputError(msg)
 
 
-def _corrected(table: pa.Table, steps: "Sequence[Correcting]", job: Job) -> tuple[pa.Table, int]:
+def _corrected(table: pa.Table, steps: "Sequence[Correcting]", job: Job) -> pa.Table:
     for step in steps:
         table = step.corrected(table)
-    waits = reduce(pc.or_, (step.waits for step in steps))
-    if job.spec.questions:
-        table = correct_worst(table, job)
-        worst = table.column(job.spec.options.prefix + WORST).cast(pa.string())
-        waits = pc.and_(waits, pc.equal(worst, Status.REVIEW.value))
-    return table, pc.sum(waits).as_py() or 0
+    return correct_worst(table, job) if job.spec.questions else table
 
 
 def copy_of(result: Path) -> Path:
@@ -263,8 +330,7 @@ def _has_mark(result: Path) -> bool:
 class Correcting:
     """Corrects the rows of a result, table by table, and counts the changes.
 
-    In a CSV, the ``harmless`` columns contain no formulas. ``waits`` marks the rows that still need review.
-    ``image`` is the column with the photos' paths, or None if not needed.
+    In a CSV, the ``harmless`` columns contain no formulas.
     """
 
     def __init__(self, resolved: Mapping[str, PhotoVotes], schema: pa.Schema, result: Path, job: Job) -> None:
@@ -279,12 +345,11 @@ class Correcting:
         self._own = {prefix + name: name for name in result_schema(tree=True).names}
         self.harmless = frozenset({*self._own, *added})
         self.counts: Counter[str] = Counter()
-        self.waits: pa.ChunkedArray = pa.chunked_array([], pa.bool_())
         self._as_read = unescape_formula if result.suffix.lower() == ".csv" else str
         self._photos = pa.array(list(resolved), pa.string())
         self._votes = _vote_columns(list(resolved.values()))
         by_place = any("/" in photo for photo in resolved)
-        self.image = job.spec.image_column if by_place and job.spec.image_column in schema.names else None
+        self._image = job.spec.image_column if by_place and job.spec.image_column in schema.names else None
         self._root, self._suffix = job.spec.image_root, job.spec.options.image_suffix
         self._cells = PhotoLocator(self._root, confined=job.spec.confined)
 
@@ -294,8 +359,6 @@ class Correcting:
         in_conflict = pc.fill_null(votes["in_conflict"], False)
         agreed = pc.and_not(pc.is_valid(votes["in_conflict"]), in_conflict)
         self._count(table, votes.filter(agreed), table.column(self._label).filter(agreed), in_conflict)
-        doubtful = pc.equal(table.column(self._status).cast(pa.string()), Status.REVIEW.value)
-        self.waits = pc.and_not(pc.fill_null(doubtful, False), pc.or_(agreed, in_conflict))
         nothing = pa.scalar(None, pa.string())
         label, remark = votes["label"], votes["remark"]
         status = pc.if_else(pc.is_valid(remark), Status.REVIEW.value, Status.LABELED.value)
@@ -310,14 +373,22 @@ class Correcting:
         columns += [pc.if_else(agreed, column, nothing) for column in (votes["reviewers"], was, remark)]
         return pa.Table.from_arrays(columns, schema=self.schema)
 
-    def answered(self, part: pa.Table, rows: pa.Table) -> tuple[pa.Table, pa.ChunkedArray]:
-        """Apply reviewers' answers to a part file, for the products' labels. Rows with a remark do not vote.
+    def codes(self, part: pa.Table, rows: pa.Table) -> npt.NDArray[np.int8]:
+        """Whether reviewers agree on each row's label or remark."""
+        votes = self._votes_on(part.column("sha256"), rows)
+        label, remark = (pc.is_valid(votes[name]).to_numpy() for name in ("label", "remark"))
+        return np.select([label, remark], [_LABEL, _REMARK], _NO_ANSWER).astype(np.int8)
 
-        Also returns the rows on which reviewers disagree.
+    def answered(self, part: pa.Table, rows: pa.Table, silent: pa.ChunkedArray) -> tuple[pa.Table, pa.ChunkedArray]:
+        """Apply reviewers' answers to a part file, for the products' labels.
+
+        Rows with a remark do not vote, and neither do ``silent`` rows without an answer. Also returns the rows on which
+        reviewers disagree.
         """
         votes = self._votes_on(part.column("sha256"), rows)
-        is_remark = pc.is_valid(votes["remark"])
-        agreed = pc.or_(is_remark, pc.is_valid(votes["label"]))
+        has_label = pc.is_valid(votes["label"])
+        is_remark = pc.or_(pc.is_valid(votes["remark"]), pc.and_not(silent, has_label))
+        agreed = pc.or_(is_remark, has_label)
         changed = {
             "label": votes["label"],
             "top_k": votes["top_k"],
@@ -332,8 +403,8 @@ class Correcting:
 
     def _votes_on(self, sha256: pa.ChunkedArray, rows: pa.Table) -> pa.Table:
         numbers = pc.index_in(sha256.cast(pa.string()), value_set=self._photos)
-        if self.image:
-            cells = photo_cells(rows.column(self.image), self._suffix)
+        if self._image:
+            cells = photo_cells(rows.column(self._image), self._suffix)
             places = pa.array([None if cell is None else self._place(cell) for cell in cells], pa.string())
             numbers = pc.coalesce(numbers, pc.index_in(places, value_set=self._photos))
         return self._votes.take(numbers)

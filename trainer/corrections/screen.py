@@ -136,7 +136,6 @@ def apply_and_show(labels: str, jobs: str, store: CorrectionStore, output: Path 
     table.add_row("  label confirmed", f"{done.confirmed:,}")
     table.add_row("  no label: not a product, or more than one", f"{done.remarked:,}")
     table.add_row("reviewers disagree: unchanged", f"{done.in_conflict:,}")
-    table.add_row(f"{('rows ' if several else '')}for review, not answered yet", f"{done.left:,}")
     print_table(table, console)
     if done.audit:
         console.say(f"Audit: {done.audit.words}")
@@ -145,6 +144,9 @@ def apply_and_show(labels: str, jobs: str, store: CorrectionStore, output: Path 
         if counts.labeled:
             accepted = f"{question.spec.options.prefix}accepted_label"
             console.say(f"Publish: {accepted} ({number_of(counts.labeled, 'product')}): {file}")
+    for file, rows in done.to_review.items():
+        if rows:
+            console.say(f"Still to review: {number_of(rows, 'row')}: {file}")
     console.say(f"Corrected copy: {done.output}")
     if done.reviewed:
         console.say("Next: hangtag retrain CONFIG.toml", "dim")

@@ -170,7 +170,8 @@ def apply(found: Found, state: State) -> JSONResponse:
     done = apply_to_job(Labels(whole.job, whole.result), state.reviews.store_of(whole.job))
     counts = {"changed": done.changed, "confirmed": done.confirmed, "with a remark": done.remarked}
     rows = ", ".join(f"{count:,} {words}" for words, count in counts.items() if count) or "no row has an answer yet"
-    left = f"; {number_of(done.left, 'row')} still to review" if done.left else ""
+    still = sum(done.to_review.values())
+    left = f"; {number_of(still, 'row')} still to review" if still else ""
     products = "".join(f" Products: {counts.words}." for counts in done.products.values())
     return JSONResponse({"message": f"The corrected result was written: {rows}{left}.{products}"})
 

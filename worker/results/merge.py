@@ -67,8 +67,8 @@ class ReviewList:
             doubts = zip(order, numbers, self._lines(numbers, results, rows.filter(doubtful)), strict=True)
             self._database.executemany("INSERT INTO doubt VALUES (?, ?, ?)", doubts)
 
-    def write(self, file: Path) -> None:
-        """Write ``review.csv``."""
+    def write(self, file: Path) -> int:
+        """Write the list, such as ``review.csv``; returns its number of rows."""
         prefix = self._job.spec.options.prefix
         first, last = ([prefix + name for name in names] for names in (REVIEW_FIRST, REVIEW_LAST))
         with file.open("w", encoding="utf-8-sig", newline="") as out:  # Excel needs the mark
@@ -78,6 +78,7 @@ class ReviewList:
                 line for (line,) in self._database.execute("SELECT line FROM doubt ORDER BY confidence, row")
             )
         sync_file(file)
+        return int(self._database.execute("SELECT count(*) FROM doubt").fetchone()[0])
 
     def _kept(self, first: Sequence[_T]) -> Sequence[_T]:
         """Leave out the thumbnail column if the image column has the same name."""

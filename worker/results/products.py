@@ -50,9 +50,9 @@ WHERE one.product = product.id AND one.sure > 0 AND other.sure > 0 AND NOT EXIST
 WHERE (label = one.label AND node = other.label) OR (label = other.label AND node = one.label)))
 """
 """SQL condition: two labeled photos of the product have labels on different branches of the tree."""
-_ALL: Final = """
+_VOTES: Final = """
 SELECT id, name, rows, readable, threshold, unknown, repeated, mix, label, total, own, sure
-FROM product LEFT JOIN share ON share.product = product.id ORDER BY product.id, share.label
+FROM product LEFT JOIN share ON share.product = product.id
 """
 
 _DOUBTS: Final = (ReviewReason.THRESHOLD, ReviewReason.UNKNOWN, ReviewReason.REPEATED, ReviewReason.MIX)
@@ -169,9 +169,16 @@ class ProductStore:
         query = f"SELECT 1 FROM product WHERE name = ? AND {_DISAGREES}"  # noqa: S608 - constants
         return {name for name in names if self._database.execute(query, (name,)).fetchone()}
 
-    def products(self) -> Iterator[tuple[Product, list[ClassShare]]]:
-        """Each product with its votes, in order of first appearance."""
-        for facts, rows in groupby(self._database.execute(_ALL), key=lambda row: row[:8]):
+    def in_review(self, names: Iterable[str]) -> set[str]:
+        """The products among ``names`` whose vote sends them to review."""
+        found = (self.products("WHERE name = ?", (name,)) for name in names)
+        votes = ((product.name, decide(product, shares, self.parents)) for each in found for product, shares in each)
+        return {name for name, vote in votes if vote.status is Status.REVIEW}
+
+    def products(self, where: str = "", values: tuple[str, ...] = ()) -> Iterator[tuple[Product, list[ClassShare]]]:
+        """All products, or those of an SQL condition, with their votes, in order of first appearance."""
+        query = f"{_VOTES} {where} ORDER BY product.id, share.label"
+        for facts, rows in groupby(self._database.execute(query, values), key=lambda row: row[:8]):
             _, name, size, readable, *counts = facts
             doubts = zip(_DOUBTS, counts, strict=True)
             product = Product(name, size, readable, {reason: count for reason, count in doubts if count})

@@ -43,7 +43,7 @@ def speak(store: CorrectionStore) -> None:
     say(store, 4, "hats", "bob")
 
 
-COUNTS = {"rows": 8, "changed": 2, "confirmed": 1, "remarked": 1, "in_conflict": 1, "left": 1, "reviewed": 4}
+COUNTS = {"rows": 8, "changed": 2, "confirmed": 1, "remarked": 1, "in_conflict": 1, "reviewed": 4}
 
 
 def counts(done: CorrectedResult) -> dict[str, int]:
@@ -180,9 +180,9 @@ VOTES = [
     ("answers differ", "boots", "review", "disagreement", None, 2, 2, 0.5),
     ("only a remark", None, "failed", None, None, 1, 0, None),
     ("open", "boots", "review", "threshold", None, 2, 2, 0.5),
-    ("a sure photo differs", "boots", "review", "disagreement", None, 2, 2, 0.5),
+    ("a sure photo differs", "boots", "labeled", None, "boots", 2, 1, 1.0),
     ("by its place", "hats", "labeled", None, "hats", 2, 1, 1.0),
-    ("in conflict", "hats", "review", "disagreement", None, 2, 2, 1.0),
+    ("in conflict", "hats", "review", "disagreement", None, 2, 1, 1.0),
     ("sure, in conflict", "hats", "review", "disagreement", None, 1, 1, 1.0),
     ("sure", "hats", "labeled", None, "hats", 1, 1, 1.0),
 ]
@@ -208,12 +208,21 @@ def test_products_vote_again_with_the_answers(tmp_path: Path, store: CorrectionS
     for photo in (4, 10):
         remark(store, photo, "not_a_product")
     say(store, 9, "hats", image=str(tmp_path / "shop" / "photos" / "9.png"))
-    ((file, counts),) = apply_to_job(labels, store).products.items()
+    done = apply_to_job(labels, store)
+    ((file, counts),), ((listed, rows),) = done.products.items(), done.to_review.items()
     assert file == str(original.with_name("by_group.corrected.parquet"))
     table = pq.read_table(file).drop_columns(["confidence", "model"])
     assert [tuple(row.values()) for row in table.to_pylist()] == VOTES
-    assert counts.words == "9, 3 labeled, 5 to review (4 whose photos disagree), 1 failed (no usable photo)"
+    assert counts.words == "9, 4 labeled, 4 to review (3 whose photos disagree), 1 failed (no usable photo)"
     assert (counts.ungrouped, original.read_bytes()) == (1, before)
+    still = [(row["product"], row["row"]) for row in rows_of(listed)]
+    assert sorted(still) == [
+        ("", "16"),
+        *(("answers differ", row) for row in ("3", "4")),
+        *(("in conflict", row) for row in ("12", "13")),
+        *(("open", row) for row in ("6", "7")),
+    ]
+    assert (Path(listed).name, rows) == ("review.corrected.csv", 7)
 
 
 def test_products_with_a_label_are_for_publishing(tmp_path: Path, store: CorrectionStore, capsys) -> None:

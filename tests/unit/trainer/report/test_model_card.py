@@ -34,7 +34,7 @@ def test_a_card_says_what_it_should() -> None:
         "897 for training, 90 for validation, 90 for test. Excluded: 2 files (2 label conflict).",
         "- 2 files set aside",
         "lowest recall on test photos: dress (",
-        "A photo with a\n  score above -3.2 goes to review.\n  About 4.4% of new photos of the classes have a higher score.",
+        "A photo with a\n  score above -3.2 goes to review.\n  About 4.4% of new photos of the classes",
         "3 photos may have wrong labels: see `label_issues.csv`.",
         "Made with hangtag 0.1.0, keras 3.15.1.",
     ):
