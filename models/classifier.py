@@ -51,7 +51,7 @@ class EdgeAnswer:
     unknown: float | None
 
     def as_scores(self) -> Scores:
-        """The scores, as a batch of one photo."""
+        """The scores as a batch."""
         unknown = None if self.unknown is None else np.array([self.unknown], np.float32)
         return Scores(self.probabilities[np.newaxis], unknown)
 
@@ -123,13 +123,17 @@ def edge_model(session: "ort.InferenceSession", source: str) -> EdgeModel:
     """Wrap a session as an edge graph. Raises BundleError for a model that is not an edge graph of Hangtag."""
     metadata = read_metadata(session, source)
     if not is_edge(session):
-        msg = f"Expected an edge graph in {source}, but the model takes squares of pixels; use edge.onnx instead."
+        msg = (
+            f"Expected a model that takes whole photos (an edge graph) in {source}, but the model takes squares of "
+            "pixels; use edge.onnx instead."
+        )
         raise BundleError(msg)
     names = {output.name for output in session.get_outputs()}
     missing = [name for name in _EDGE_OUTPUTS if name not in names]
     if missing:
         msg = (
-            f"Expected an edge graph in {source}, but the model lacks {' and '.join(missing)}; export the model again."
+            f"Expected a model that takes whole photos (an edge graph) in {source}, but the model lacks "
+            f"{' and '.join(missing)}; export the model again."
         )
         raise BundleError(msg)
     return EdgeModel(session, metadata)
@@ -149,7 +153,7 @@ class Classifier:
 
     Attributes:
         digest: SHA-256 of the bundle's manifest, or of the single ONNX file.
-        precision: the promised precision, by default the model's own; or None.
+        precision: the caller's promised precision, or the model's default, or None.
         threshold: the caller's threshold instead of a precision, or None.
 
     Raises InputError.

@@ -170,7 +170,7 @@ def benchmark_command(
 ) -> None:
     """Measure each model of a bundle on one thread of this machine: size, speed and memory.
 
-    The models take turns, each turn in a fresh process.
+    The models are measured in turn, each time in a fresh process.
 
     Examples:
 

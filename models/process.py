@@ -110,7 +110,7 @@ _INSTRUCTIONS: Final = {
     "asimdhp": "fp16",
     "sve": "sve",
 }
-"""Processor instructions that affect the speed of a network: Linux's flag → usual name."""
+"""Maps CPU flags of Linux to the usual names of instructions that affect the speed of a network."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ class Owner:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Owner":
-        """The inverse of :meth:`to_json`. Raises ValueError for other text, or for text of another version."""
+        """The inverse of :meth:`to_json`. Raises ValueError for any other text."""
         return _owners().validate_json(text, strict=True)
 
 

@@ -57,7 +57,7 @@ def open_session(data: bytes, source: str, threads: int) -> "ort.InferenceSessio
 
 def read_metadata(session: "ort.InferenceSession", source: str) -> "ModelMetadata":
     """Read the metadata of an ONNX file. ``source`` is the path, for messages. Raises BundleError."""
-    from models.manifest import METADATA_KEY, ModelMetadata, parse_file  # a benchmark's process must not load it
+    from models.manifest import METADATA_KEY, ModelMetadata, parse_file  # benchmarks must not load Pydantic
 
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:

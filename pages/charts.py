@@ -59,7 +59,7 @@ def learning_curve(
 ) -> Markup:
     """A chart over epochs.
 
-    ``lines``: kind → values. ``best``: epoch and value to mark. ``lowest``: values to include in the axis.
+    ``lines``: values by name. ``best``: epoch and value to mark. ``lowest``: values to include in the axis.
     """
     epochs = range(1, 1 + max(map(len, lines.values())))
     values = [value for line in lines.values() for value in line]

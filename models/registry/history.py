@@ -43,8 +43,8 @@ class State(StrictModel):
     """The state of a model after an event.
 
     Attributes:
-        aliases: name → an existing version.
-        versions: number → state, without deleted versions.
+        aliases: the version of each alias.
+        versions: the state of each version, without deleted versions.
         champions: all champions in order; the last is the current champion.
         last_version: the highest number used so far.
         deleted: numbers of deleted versions, in order. A number is never reused.

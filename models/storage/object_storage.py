@@ -52,8 +52,8 @@ class _Connection:
     buckets: set[str] = field(default_factory=set)
 
 
-# Connections by process and S3 settings. A child cannot use or close its parent's connection, because the event loop
-# runs only in the parent.
+# One connection for each process and its S3 settings. A child cannot use or close its parent's connection, because the
+# event loop runs only in the parent.
 _CONNECTIONS: Final[dict[tuple[int, frozenset[tuple[str, str]]], _Connection]] = {}
 
 
