@@ -147,8 +147,8 @@ def expected_loss(
 
     A photo's margin is its highest logit minus its second highest. If the margin becomes negative, the label changes.
     Training photos have larger margins than new photos, so fewer of their labels change. But margins change by similar
-    amounts on all photos with small margins. So the estimate applies each measured change of margin to all unseen
-    photos. A changed label costs the difference of the two calibrated confidences, at least 0.05.
+    amounts on all photos with small margins. So the estimate applies each measured change to all unseen photos. A
+    changed label costs the difference of the two calibrated confidences, at least 0.05.
 
     ``reference``, ``got``: logits of float32 and of the variant for the same photos, ``(n, classes)``. ``unseen``:
     float32's logits for photos that it was not trained on, ``(m, classes)``. All logits are divided by the temperature.

@@ -45,7 +45,7 @@ class KerasOutputs:
 
 
 def keras_outputs(network: keras.Model, pixels: Pixels) -> KerasOutputs:
-    """Run a network (see :func:`exporter.graph.network_ends`) on ``uint8 (n, S, S, 3)``, at least one photo."""
+    """Run a network (see :func:`exporter.graph.network_ends`) on at least one photo, ``uint8 (n, S, S, 3)``."""
     ends = network_ends(network)
     all_ends = keras.Model(ends.inputs[0], [*ends.outputs, network.outputs[0]])
     features, logits, probabilities = all_ends.predict(pixels, batch_size=_KERAS_BATCH, verbose=0)
@@ -53,7 +53,7 @@ def keras_outputs(network: keras.Model, pixels: Pixels) -> KerasOutputs:
 
 
 def onnx_scores(model: bytes, pixels: Pixels, batch: int = _BATCH) -> Scores:
-    """Run an ONNX file on all cores. ``pixels``: at least one photo, ``uint8 (n, S, S, 3)``.
+    """Run an ONNX file, with all cores, on at least one photo, ``uint8 (n, S, S, 3)``.
 
     If the model ends in ``logits``, ``probabilities`` contains logits.
     """
@@ -121,7 +121,7 @@ def prove(
     metadata: ModelMetadata,
     unknown: DistanceHead | None,
 ) -> tuple[Parity, Parity]:
-    """Compare an ONNX file with its Keras network on ``uint8 (n, S, S, 3)``, at least one photo.
+    """Compare an ONNX file with its Keras network on at least one photo, ``uint8 (n, S, S, 3)``.
 
     Returns the parity of all photos in batches, and of some photos one by one. Raises ParityError.
     """

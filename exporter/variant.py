@@ -79,7 +79,7 @@ class MadeVariant:
 
     @property
     def coverage(self) -> float:
-        """Expected share of rows labelled without review at the default precision. 0.0 without a default precision."""
+        """Expected share of rows labelled without review at the default precision. 0.0 if there is no default."""
         return self.metadata.ruling.coverage if self.metadata.ruling else 0.0
 
     @property

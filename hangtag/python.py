@@ -115,7 +115,7 @@ class LabeledCatalogue(_Result):
     def receipt(self) -> "JobReceipt":
         """Counts by label, status and reason; errors with examples; speed; the rule for review.
 
-        With several models, ``receipt.questions["colour"]`` has the values of the model ``colour``. The totals count
+        With several models, ``receipt.questions["colour"]`` has the counts of the model ``colour``. The totals count
         each row once, with its worst status.
         """
         from models.storage.storage import FolderStorage

@@ -193,7 +193,7 @@ class Classifier:
 
     @property
     def thresholds(self) -> Thresholds:
-        """The threshold of each class, in the order of the labels. None sends all photos of the class to review."""
+        """The threshold of each class, in the order of the labels. If None, all photos of the class go to review."""
         return self.rules.thresholds
 
     def threshold_of(self, label: str) -> float | None:
@@ -315,8 +315,8 @@ def load(
         threads: number of threads per call. For many photos, one single-threaded process per core is faster.
         precision: the precision to promise for labels without review, such as 0.98. Must be one of the model's
             precisions. Default: the model's default precision.
-        threshold: the lowest confidence, above 0 and at most 1, at which photos of any class need no review. Promises
-            no precision. Cannot be combined with ``precision``.
+        threshold: photos with at least this confidence (above 0, at most 1) need no review. Promises no precision.
+            Cannot be combined with ``precision``.
 
     Raises BundleError, InputError.
     """

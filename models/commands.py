@@ -88,7 +88,7 @@ def _classify_and_show(
 
 def _classify(classifier: "Classifier", image: Path, top_k: int) -> "Prediction | ImageError":
     if image.is_dir():
-        return ImageError(f"Expected a photo, but {image} is a folder; hangtag label labels all photos in a folder.")
+        return ImageError(f"Expected a photo, but {image} is a folder; to label a folder of photos, use hangtag label.")
     try:
         return classifier.classify(image, top_k)
     except ImageError as error:

@@ -82,8 +82,8 @@ class Prediction:
         reason: why a person should check the label; None if the photo needs no review.
         top_k: the likeliest classes with their probabilities, best first.
         unknown: the out-of-distribution score, or None.
-        label_level: level of the label, 0 for a class (:mod:`models.taxonomy`). None without a tree.
-        leaf_guess: the likeliest class. None without a tree.
+        label_level: level of the label, 0 for a class (:mod:`models.taxonomy`). None if there is no tree.
+        leaf_guess: the likeliest class. None if there is no tree.
     """
 
     label: str
@@ -112,7 +112,7 @@ class Decisions:
         best: ``(n, top_k)``, indices of the likeliest classes, best first.
         best_probabilities: ``float32 (n, top_k)``.
         unknown: the out-of-distribution scores, ``float32 (n,)``, or None.
-        level: ``int8 (n,)``, the level of the label; None without a tree.
+        level: ``int8 (n,)``, the level of the label; None if there is no tree.
     """
 
     names: tuple[str, ...]
@@ -168,7 +168,7 @@ class Rules:
 
     @cached_property
     def _limits(self) -> Probabilities:
-        """The thresholds of the classes, then of the nodes. NaN without a threshold."""
+        """The thresholds of the classes, then of the nodes. NaN if there is no threshold."""
         above = map(self.nodes.get, self.tree.nodes) if self.tree else ()
         return np.array([*self.thresholds, *above], np.float32)
 

@@ -3,9 +3,10 @@
 Proof photos are the labelled photos from which the model's thresholds were computed. If only the shares of the classes
 differ (label shift), the precision on a catalogue can be estimated. Expectation maximization finds the shares with the
 maximum likelihood: Saerens, Latinne and Decaestecker, "Adjusting the outputs of a classifier to new a priori
-probabilities", Neural Computation 14 (2002). The probability of each answer, given the true class, is estimated on the proof photos,
-because the model's own probabilities may be miscalibrated. The interval comes from a bootstrap of the proof photos and
-the catalogue. ``benchmarks/label_shift.py`` measures how often promises are broken with and without this estimate.
+probabilities", Neural Computation 14 (2002). The probability of each answer, given the true class, is estimated on the
+proof photos, because the model's probabilities may be miscalibrated. The interval comes from a bootstrap of the proof
+photos and the catalogue. ``benchmarks/label_shift.py`` measures how often promises are broken with and without this
+estimate.
 """
 
 import math
@@ -35,18 +36,18 @@ _SMOOTHING: Final = 0.5
 
 
 def has_drifted(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether the population stability index is above 0.2 and :func:`chance_limit`. False with fewer than 30 rows."""
+    """Whether the population stability index is above 0.2 and :func:`chance_limit`. False for fewer than 30 rows."""
     return psi(counts, reference) > _LARGE and differs(counts, reference)
 
 
 def differs(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether the population stability index is above :func:`chance_limit`. False with fewer than 30 rows."""
+    """Whether the population stability index is above :func:`chance_limit`. False for fewer than 30 rows."""
     n, m = sum(counts), sum(reference)
     return min(n, m) >= _LEAST_PHOTOS and psi(counts, reference) > chance_limit(len(counts), n, m)
 
 
 def is_blind(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether chance alone may cause a large population stability index. True with fewer than 30 rows."""
+    """Whether chance alone may cause a large population stability index. True for fewer than 30 rows."""
     n, m = sum(counts), sum(reference)
     return min(n, m) < _LEAST_PHOTOS or _LARGE < chance_limit(len(counts), n, m) < math.inf
 
@@ -279,7 +280,7 @@ class LabelShift:
         self._answers += np.bincount(self._cell(guesses, bins), minlength=self._cells)
 
     def expected(self, promise: float) -> ExpectedPrecision | None:
-        """The estimate. None with fewer than 30 rows, or if no proof row was labelled without review."""
+        """The estimate. None for fewer than 30 rows, or if no proof row was labelled without review."""
         if self.rows < _LEAST_PHOTOS or not self._sure.any():
             return None
         whole = self._rows[None]

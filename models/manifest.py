@@ -110,7 +110,7 @@ class _Described(StrictModel):
     Attributes:
         version: the UTC time of the export, ``YYYYMMDDTHHMMSSZ``.
         labels: class names, in the order of the columns of ``probabilities``.
-        taxonomy: the parent of each label, in a tree with the labels as leaves; None without a tree.
+        taxonomy: the parent of each label, in a tree with the labels as leaves; None if there is no tree.
     """
 
     schema_version: Literal[1]
@@ -145,7 +145,7 @@ class ModelMetadata(_Described, Calibration):
 
     @property
     def thresholds(self) -> Thresholds:
-        """The threshold of each class for the default precision. None sends all photos of the class to review."""
+        """The threshold of each class for the default precision. If None, all photos of the class go to review."""
         return self.ruling_thresholds(len(self.labels))
 
 

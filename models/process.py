@@ -153,7 +153,7 @@ def _text(path: Path) -> str:
 
 @lru_cache(maxsize=1)
 def boot_id() -> str:
-    """The kernel's random UUID of this boot. Different for each machine and each boot."""
+    """The kernel's random UUID of this boot."""
     if sys.platform == "darwin":
         return _printed("sysctl", "-n", "kern.bootsessionuuid")
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -183,7 +183,7 @@ class Owner:
 
     @property
     def same_machine(self) -> bool:
-        """Whether the process started on this machine since its boot, in this container."""
+        """Whether the process started on this machine, in this container, since the last boot."""
         return self.machine == _machine()
 
     @property

@@ -40,7 +40,7 @@ class ModelReference:
 
     @property
     def words(self) -> str | None:
-        """A sentence with the alias and its version; None without an alias."""
+        """A sentence with the alias and its version; None if there is no alias."""
         return f"{self.requested} is {self.name} of the registry at {self.registry}." if self.by_alias else None
 
 

@@ -21,8 +21,8 @@ _QUIET: Final = 3
 def refuse_telemetry() -> None:
     """Keep ONNX Runtime from sending usage data, and from writing a device id and usage data to the user's cache.
 
-    Call this before the import of ONNX Runtime, which reads the environment. ``disable_telemetry_events`` can be called
-    only after the import, which is too late. Variables that the user has set are not changed.
+    Call this before ONNX Runtime is imported and reads the environment. ``disable_telemetry_events`` can be called only
+    after the import, which is too late. Variables that the user has set are not changed.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 

@@ -24,7 +24,7 @@ _LEAST: Final = 12
 
 
 class Console(rich.console.Console):  # noqa: TID251 - the only console
-    """Rich's console, with control characters in the output escaped."""
+    """Rich's console, but it escapes control characters."""
 
     def __init__(self, *, stderr: bool = False, file: IO[str] | None = None, width: int | None = None) -> None:
         super().__init__(stderr=stderr, file=file, width=width, emoji=False)

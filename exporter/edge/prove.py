@@ -68,17 +68,17 @@ class EdgeParity:
 
     @property
     def agreement(self) -> float:
-        """Share of photos whose label is the same as with ``decode=full``."""
+        """Share of photos without a change in ``flips``."""
         return _share(self.photos, self.flips)
 
     @property
     def own_agreement(self) -> float:
-        """Share of photos whose label is the same as with the model's own spec."""
+        """Share of photos without a change in ``own_flips``."""
         return _share(self.photos, self.own_flips)
 
     @property
     def sure_agreement(self) -> float:
-        """Share of ``sure`` photos whose label is the same as with the model's own spec."""
+        """Share of ``sure`` photos without a change in ``sure_flips``."""
         return _share(self.sure, self.sure_flips)
 
     @property

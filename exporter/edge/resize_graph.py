@@ -104,7 +104,7 @@ class Axis:
     Attributes:
         length: size of the photo in pixels, ``int64``.
         first: first pixel of the resized part, ``int64``.
-        extent: number of resized pixels, ``int64``. As in Pillow, pixels just outside this part also have weights.
+        extent: size of this part, ``int64``. As in Pillow, pixels just outside the part also have weights.
         out: size of the result in pixels, ``int64``.
     """
 

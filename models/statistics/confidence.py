@@ -11,7 +11,7 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Thresholds = Annotated[tuple[Probability | None, ...], Field(strict=False)]
 """The threshold of each class, in label order.
 
-Rows of lower confidence go to review. None sends all rows of its class to review.
+Rows of lower confidence go to review. If None, all rows of the class go to review.
 """
 
 

@@ -299,12 +299,12 @@ def default_precision(targets: Sequence[PrecisionTarget]) -> float | None:
 
 
 def fewest_rows(precision: float, *, tree: bool = False) -> int:
-    """The fewest rows that can prove a target, all of them right. For 0.98: 152 rows, or 185 with a ``tree``."""
+    """The fewest rows that can prove a target, if all are right. For 0.98: 152 rows, or 185 with a ``tree``."""
     return fewest(precision, dict(budgets(_OF_CLASSES if tree else 1.0))[precision])
 
 
 def fewest_own_rows(precision: float) -> int:
-    """The fewest of a network's own rows that can pass their separate test, all of them right."""
+    """The fewest of a network's own rows that can pass their separate test, if all are right."""
     return fewest(precision, OWN_MISTRUST)
 
 
