@@ -44,7 +44,7 @@ def sha256_of(files: Mapping[str, bytes]) -> dict[str, str]:
 def publish(place: Path, files: Mapping[str, bytes], manifest: Manifest, check: Callable[[Path], None]) -> None:
     """Write a bundle to a temporary folder, check it, then rename the folder to ``place``.
 
-    ``files``: name → contents, without the manifest. If ``check`` raises an error, the bundle is not published. Raises
+    ``files``: contents by name, without the manifest. If ``check`` raises an error, the bundle is not published. Raises
     InputError if ``place`` exists.
     """
     check_free(place)
@@ -71,7 +71,7 @@ _CARD: Final = Path(__file__).with_name("bundle_card.md")
 _CARD_FILE: Final = "README.md"
 _PARITY_FILE: Final = "parity.json"
 _QUANTILES: Final = 100
-"""Number of confidence bins in ``reference.json``, with about equal numbers of photos."""
+"""Number of confidence bins in ``reference.json``. All bins have about equal numbers of photos."""
 _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy", "pillow")
 _LONG_SIDE: Final = 480
 _TURNED_LEFT: Final = 6
@@ -80,7 +80,7 @@ _ORIENTATION_TAG: Final = 0x0112
 
 @dataclass(frozen=True)
 class GoldenPhotos:
-    """Golden photos: file name → (kind, bytes), and their pixels in this order, ``uint8 (n, S, S, 3)``."""
+    """The (kind, bytes) of golden photos by file name, and their pixels in this order, ``uint8 (n, S, S, 3)``."""
 
     raw: dict[str, tuple[str, bytes]]
     pixels: Pixels
@@ -89,7 +89,7 @@ class GoldenPhotos:
 def golden_photos(originals: list[Path], spec: PreprocessSpec) -> dict[str, tuple[str, bytes]]:
     """Some validation photos, then a very wide photo, a photo turned by its EXIF tag, and a transparent photo.
 
-    Returns file name → (kind, bytes).
+    Returns (kind, bytes) by file name.
     """
     readable = [(path, data) for path in originals if (data := _readable(path, spec)) is not None]
     chosen = [readable[i] for i in evenly(len(readable), PHOTOS)]
@@ -132,7 +132,7 @@ def _encoded(image: Image.Image, kind: str, exif: Image.Exif | None = None) -> b
 def assemble(
     run: TrainingRun, variants: Sequence[MadeVariant], default: Default, photos: GoldenPhotos, proof: Proof
 ) -> tuple[dict[str, bytes], Manifest]:
-    """Return a bundle's files (name → contents, without the manifest) and its manifest.
+    """Return the contents of a bundle's files, by name, and its manifest.
 
     The first of ``variants`` is float32.
     """
@@ -167,7 +167,7 @@ def assemble(
 def reference_of(variant: MadeVariant, run: TrainingRun) -> VariantReference:
     """The reference for drift: a variant's predictions for the run's distinct validation photos.
 
-    Includes out-of-fold predictions if each fold was a full training.
+    Includes out-of-fold predictions if the fold networks were fully trained.
     """
     scores = onnx_scores(variant.model, run.pixels)
     first = {hashlib.sha256(pixels.tobytes()).digest(): number for number, pixels in enumerate(run.pixels)}

@@ -46,8 +46,8 @@ def export_command(
 ) -> Path:
     """Convert a training run to an ONNX bundle, and publish the bundle if ONNX Runtime and Keras agree.
 
-    Exit status 1 if ONNX Runtime and Keras disagree; the figures are still shown. An int8 model that loses too much
-    accuracy or is not faster on this machine is left out.
+    Exit status 1 if ONNX Runtime and Keras disagree. An int8 model that loses too much accuracy or is not faster on
+    this machine is left out.
 
     Examples:
 

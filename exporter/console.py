@@ -32,7 +32,7 @@ def export_and_show(run: Path, place: Path, options: "ExportOptions", *, as_json
     check_place(place)
     read_training_run(run)
     with Console(stderr=True).status("Loading TensorFlow"):
-        load_tensorflow()  # before other modules import TensorFlow
+        load_tensorflow()  # must run before another module imports TensorFlow
     from exporter.export import export_run
     from exporter.proof import DisprovedError
 
@@ -141,7 +141,7 @@ def _edges(variants: Sequence["MadeVariant"]) -> Table:
         f"points lost\nto {decode}",
     )
     photos = max(edge.photos for variant in variants if (edge := variant.edge_parity))
-    title = f"Edge graphs against their models on {photos:,} photos,\ndecoded in full and as the manifest says"
+    title = f"Edge graphs against their models on {photos:,} photos"
     caption = "Sure: photos that need no review.\nA loss is refused if it exceeds --max-drop with 95% confidence."
     table = _table(title, caption, *headings)
     for variant in variants:

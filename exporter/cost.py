@@ -28,7 +28,7 @@ photos, but not on thousands (benchmarks/int8_judging.py)."""
 _CHEAPEST: Final = 0.05
 """The smallest cost of a changed label. The confidences of a barely trained network are almost equal."""
 _TELLING: Final = 20.0
-"""A loss counts as measured if its 95% interval is at most this many points wide."""
+"""A loss with a 95% interval wider than 20 points does not count as measured."""
 _NEAREST: Final = 0.25
 _FEWEST: Final = 20
 """:func:`expected_loss` measures the 25% of the photos with the smallest margins, but at least 20 photos."""
@@ -147,8 +147,8 @@ def expected_loss(
 
     A photo's margin is its highest logit minus its second highest. If the margin becomes negative, the label changes.
     Training photos have larger margins than new photos, so fewer of their labels change. But margins change by similar
-    amounts on all photos with small margins. So each measured change is applied to each unseen photo. A changed label
-    costs the difference of the two calibrated confidences, at least 0.05.
+    amounts on all photos with small margins. So the estimate applies each measured change to all unseen photos. A
+    changed label costs the difference of the two calibrated confidences, at least 0.05.
 
     ``reference``, ``got``: logits of float32 and of the variant for the same photos, ``(n, classes)``. ``unseen``:
     float32's logits for photos that it was not trained on, ``(m, classes)``. All logits are divided by the temperature.
@@ -165,9 +165,9 @@ def expected_loss(
 
 
 def speed_gain(reference: bytes, other: bytes, pixels: Pixels, rounds: int = _ROUNDS) -> float:
-    """Time two ONNX files in turns on one thread each, ``rounds`` times after a warm-up.
+    """Time two ONNX files in turn, each on one thread, ``rounds`` times after a warm-up.
 
-    ``pixels``: at least one photo, ``uint8 (n, S, S, 3)``. The photos are repeated to a batch of 32.
+    ``pixels``: at least one photo, ``uint8 (n, S, S, 3)``. The photos are repeated to fill a batch of 32.
 
     Returns:
         The median ratio of the times, above 1 if the second model is faster.

@@ -31,7 +31,7 @@ from models.session import open_session
 
 @dataclass(frozen=True)
 class ExportResult:
-    """A published bundle. ``sizes``: ONNX file → bytes. ``digest``: SHA-256 of the manifest."""
+    """A published bundle. ``sizes``: bytes of each ONNX file. ``digest``: SHA-256 of the manifest."""
 
     bundle: Path
     proof: Proof
@@ -48,8 +48,8 @@ def export_run(
     """Convert a run's best network to a bundle in the new folder ``place``, and compare it with Keras.
 
     Raises InputError if the run or an option is unusable. Raises ParityError if ONNX Runtime disagrees with Keras, or
-    an edge graph with its model; errors with figures are a :class:`exporter.proof.DisprovedError`. After an error, no
-    bundle is published.
+    if an edge graph disagrees with its model; errors with figures are a :class:`exporter.proof.DisprovedError`. After
+    an error, no bundle is published.
     """
     options = options or ExportOptions()
     check_free(place)

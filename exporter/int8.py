@@ -71,7 +71,7 @@ def _ancestors(value: str, producers: Mapping[str, onnx.NodeProto]) -> set[str]:
 
 
 def as_pixels(model: onnx.ModelProto, value: str) -> dict[str, Any] | None:
-    """The scale and zero point that quantize a value to exactly the pixels of ``image``.
+    """The scale and zero point at which a quantized value equals the pixels of ``image``.
 
     Returns None if the value is not ``scale * (image - zero point)`` with a whole zero point.
     """
@@ -101,15 +101,15 @@ class QuantizeError(ParityError):
 
 
 class Quantizer:
-    """Quantizes a model that ends in ``logits``, with or without its first layers. Raises QuantizeError.
+    """Quantizes a model that ends in ``logits``. The first layers may stay in floating point. Raises QuantizeError.
 
     Batch norms are folded into the convolutions before them. Ranges are measured once. The range of an activation
-    covers 99.99% of its values on the photos. A range of 100% doubled EfficientNetV2's difference from float32.
+    covers 99.99% of its values on the photos. With 100%, EfficientNetV2's difference from float32 doubled.
 
     Attributes:
         body: names of the nodes that can be quantized, in the order of the graph.
         layers: names of the nodes in ``body`` that have weights.
-        photos: number of photos that set the ranges: the largest multiple of eight that is at most n.
+        photos: number of photos used for the ranges: n, rounded down to a multiple of eight.
     """
 
     def __init__(self, model: onnx.ModelProto, pixels: Pixels, scratch: Path) -> None:
@@ -131,8 +131,8 @@ class Quantizer:
     def quantize(self, float_layers: int = 0) -> onnx.ModelProto:
         """Quantize the body except its first ``float_layers`` layers and the nodes between them. Raises QuantizeError.
 
-        Later layers cannot stay in floating point. Between integer layers, ONNX Runtime would quantize them anyway,
-        with one scale for all channels.
+        Later layers cannot stay in floating point: ONNX Runtime quantizes every layer between integer layers, with one
+        scale for all channels.
         """
         left = self.layers[:float_layers]
         start = self.body.index(self.layers[float_layers]) if float_layers < len(self.layers) else len(self.body)
@@ -210,7 +210,7 @@ def _without_scaling(model: ONNXModel, value: str) -> onnx.ModelProto:
 def _depthwise_weights(model: onnx.ModelProto) -> set[str]:
     """Weights of the depthwise convolutions, which have one input and one output channel per group.
 
-    Depthwise weights gain most from 8 bits. Their kernels add products one by one, without saturation. Without VNNI,
+    Depthwise weights gain most from 8 bits. Depthwise kernels add single products, without saturation. Without VNNI,
     other kernels add two products at once, and the sum saturates at 16 bits (MLAS: MlasConvSymDepthwiseKernelAvx2 and
     ...Avx512Core, MlasConvDepthwiseKernel).
     """
@@ -286,7 +286,7 @@ class Refusal:
 def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_gain: float = 1.0) -> Attempt | Refusal:
     """Quantize a model, with up to two of its first layers in floating point. Returns the fastest accurate result.
 
-    Half of the training photos set the ranges. The remaining training photos and the validation photos test the model.
+    The ranges come from half of the training photos. The other half and the validation photos test the model.
     The model must be more than ``min_gain`` times as fast as float32 on this machine. Raises InputError.
     """
     training = float32.run.training_pixels()

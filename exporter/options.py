@@ -16,14 +16,14 @@ Advance = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """The models to make in addition to ``model.onnx``, and their limits.
+    """The models to make in addition to ``model.onnx``.
 
     Raises InputError if options contradict each other.
 
     Attributes:
-        int8: make a variant with 8-bit integers, to publish if it is faster and almost as accurate.
-        edge: make for each variant a graph that takes one photo of any size.
-        max_drop: points of accuracy that int8 may lose against float32, and an edge graph against its own model.
+        int8: make an 8-bit variant, which is published only if it is faster and almost as accurate.
+        edge: for each variant, make a graph that takes one photo of any size.
+        max_drop: points of accuracy that int8 or an edge graph may lose.
         default_variant: ``float32`` or ``int8``; ``auto``: see :func:`exporter.proof.choose_default`.
     """
 

@@ -21,8 +21,8 @@ from models.statistics.out_of_distribution import DistanceHead, relative_differe
 TOLERANCE: Final = 1e-4
 """The largest allowed difference of a probability."""
 UNKNOWN_TOLERANCE: Final = 1e-2
-"""The largest allowed relative difference of out-of-distribution scores, the same as for golden samples. Trained
-networks differ by 1e-4. Barely trained networks differ by 9e-3, because their features are nearly equal."""
+"""The largest allowed relative difference of out-of-distribution scores, the same as for golden samples. The
+difference is 1e-4 for trained networks, and 9e-3 for barely trained networks with nearly equal features."""
 _BATCH: Final = 32
 _SINGLES: Final = 64
 """Number of evenly spread photos that are also compared one at a time."""
@@ -45,7 +45,7 @@ class KerasOutputs:
 
 
 def keras_outputs(network: keras.Model, pixels: Pixels) -> KerasOutputs:
-    """Run a network (see :func:`exporter.graph.network_ends`) on ``uint8 (n, S, S, 3)``, at least one photo."""
+    """Run a network (see :func:`exporter.graph.network_ends`) on at least one photo, ``uint8 (n, S, S, 3)``."""
     ends = network_ends(network)
     all_ends = keras.Model(ends.inputs[0], [*ends.outputs, network.outputs[0]])
     features, logits, probabilities = all_ends.predict(pixels, batch_size=_KERAS_BATCH, verbose=0)
@@ -53,7 +53,7 @@ def keras_outputs(network: keras.Model, pixels: Pixels) -> KerasOutputs:
 
 
 def onnx_scores(model: bytes, pixels: Pixels, batch: int = _BATCH) -> Scores:
-    """Run an ONNX file on all cores, on ``uint8 (n, S, S, 3)``, at least one photo.
+    """Run an ONNX file, with all cores, on at least one photo, ``uint8 (n, S, S, 3)``.
 
     If the model ends in ``logits``, ``probabilities`` contains logits.
     """
@@ -69,7 +69,7 @@ class UnknownParity:
 
     Attributes:
         largest: largest difference, relative to the score (:func:`relative_difference`).
-        crossed: number of photos with only one score above the limit, except ``near_limit`` photos.
+        crossed: number of photos whose two scores lie on different sides of the limit, without ``near_limit`` photos.
         near_limit: number of photos whose score in Keras differs from the limit by at most twice the tolerance.
     """
 
@@ -121,7 +121,7 @@ def prove(
     metadata: ModelMetadata,
     unknown: DistanceHead | None,
 ) -> tuple[Parity, Parity]:
-    """Compare an ONNX file with its Keras network on ``uint8 (n, S, S, 3)``, at least one photo.
+    """Compare an ONNX file with its Keras network on at least one photo, ``uint8 (n, S, S, 3)``.
 
     Returns the parity of all photos in batches, and of some photos one by one. Raises ParityError.
     """

@@ -17,11 +17,11 @@ from models.manifest import AUTO, FLOAT32, INT8
 
 _QUICKER: Final = 1.12
 """int8 can be the default only if it is at least this many times as fast as float32 on one thread. Several processes
-gain less, because they share caches and memory. With ``mobilenet``, a gain of 1.08 on one thread became 0.99 with two
-processes (docs/measurements.md)."""
+gain less, because they share caches and memory. With ``mobilenet``, int8 was 1.08 times as fast on one thread, but 0.99
+times with two processes (docs/measurements.md)."""
 _MORE_REVIEW: Final = 0.02
-"""The most that the default int8 may add to the share of rows for review. A smaller difference is noise. A larger
-difference costs more of people's time than faster labelling saves."""
+"""int8 can be the default only if it adds at most this share of rows to review. A smaller difference is noise. A larger
+difference costs reviewers more time than int8 saves."""
 
 
 @dataclass(frozen=True)

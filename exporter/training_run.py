@@ -62,15 +62,16 @@ class TrainingRun:
         network: the Keras model of the best epoch.
         pixels: validation pixels, ``uint8 (n, S, S, 3)``.
         labels: class index of each validation photo, ``(n,)``.
-        groups: group index of each validation photo, ``(n,)``. Copies of a photo and photos of a product share a group.
+        groups: group index of each validation photo, ``(n,)``. Photos of one product share a group, as do copies of
+            one photo.
         sample: file with pixels of some training photos.
         originals: files of validation photos.
         outliers: number of photos without a product on which the out-of-distribution score was measured.
         measured: the main figure of the run's report.
         unknown_head: the arrays of the out-of-distribution score, or None if the score could not be learned.
         folds: for each fold, the predictions of the network that was trained without this fold. May be empty.
-        pools_folds: whether each fold was a full training, so that its predictions count as the network's own.
-        repeated: SHA-256 of a photo with five or more rows in the labelled photos → its share of the rows.
+        pools_folds: whether the fold networks were fully trained, so that their predictions count as the network's own.
+        repeated: a photo's share of the labelled rows, by SHA-256. Only photos with five or more rows.
     """
 
     name: str
@@ -107,7 +108,7 @@ class TrainingRun:
 
     @property
     def taxonomy(self) -> dict[str, str] | None:
-        """Label → parent label, or None if the labels form no tree."""
+        """The parent of each label. None if the labels form no tree."""
         return dict(self.tree.parents) if self.tree else None
 
     def training_pixels(self) -> Pixels:
@@ -115,7 +116,7 @@ class TrainingRun:
         return read_arrays(self.sample, "pixels of training photos", "pixels")["pixels"]
 
     def compared_pixels(self) -> Pixels:
-        """All validation photos, and half of the training sample. The other half sets int8's ranges."""
+        """All validation photos, and half of the training sample. int8's ranges come from the other half."""
         return np.concatenate([self.pixels, self.training_pixels()[1::2]])
 
 
@@ -163,7 +164,7 @@ def read_training_run(path: Path) -> TrainingRun:
 
 
 def _repeated(splits: Path) -> dict[str, float]:
-    """Shares of repeated photos. Without the file, labelling sends every repeated photo to review."""
+    """Shares of repeated photos. If ``splits`` is missing, labelling sends every repeated photo to review."""
     with suppress(FileNotFoundError), splits.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         counts = Counter(row["sha256"] for row in csv.DictReader(file) if row["present"] == "true")
         return {sha256: count / counts.total() for sha256, count in counts.items() if count >= _REPEATED}

@@ -31,7 +31,7 @@ _SAME_LABELS: Final = 0.95
 
 @dataclass(frozen=True)
 class Int8Facts:
-    """The lost accuracy and gained speed of int8 against float32.
+    """The accuracy and speed of int8 compared with float32.
 
     Attributes:
         gain: speed of the int8 network on one thread of this machine, as a multiple of float32's speed.
@@ -79,7 +79,7 @@ class MadeVariant:
 
     @property
     def coverage(self) -> float:
-        """Expected share of rows labelled without review at the default precision. 0.0 without a default precision."""
+        """Expected share of rows labelled without review at the default precision. 0.0 if there is no default."""
         return self.metadata.ruling.coverage if self.metadata.ruling else 0.0
 
     @property
@@ -89,7 +89,7 @@ class MadeVariant:
 
     @property
     def files(self) -> dict[str, bytes]:
-        """ONNX files: name → contents."""
+        """The contents of ONNX files, by name."""
         edge = {} if self.edge is None else {self.file("edge"): self.edge}
         return {self.file("model"): self.model, **edge}
 
@@ -119,7 +119,7 @@ def make_int8(float32: Float32, options: ExportOptions, advance: Advance) -> Mad
 
 
 def variant_of(float32: Float32, attempt: Attempt, options: ExportOptions) -> MadeVariant | Refusal:
-    """A quantized model with its own temperature, thresholds and limit.
+    """A quantized model with its own temperature, thresholds and out-of-distribution limit.
 
     Returns a refusal if int8 and float32 disagree on too many unknown photos.
     """

@@ -47,13 +47,13 @@ _TASKS: Final = {
     "Review": {"review": "web", "corrections": "trainer", "web": "web"},
     "Operate": {"worker": "worker", "schedule": "trainer", "models": "worker"},
 }
-"""Help panel → command → the command's package. Commands are in the order of use."""
+"""The commands of each help panel, in the order of use, with their packages."""
 COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     {command: room for commands in _TASKS.values() for command, room in commands.items()}
 )
-"""Command → its package. A command loads no other package's commands."""
+"""The package of each command. A command loads no other package's commands."""
 MODULES_OF_OTHER_ROOMS: Final[Mapping[str, str]] = MappingProxyType({"train_worker": "trainer.schedule"})
-"""Modules that a command gets through Typer's context: name → module. The command's package must not import them."""
+"""Modules that a command gets through Typer's context, by name. The command's package must not import them."""
 _LEAVE_FILES: Final = frozenset({"trainer", "exporter", "hangtag"})
 """Packages whose libraries leave temporary files behind if the process is killed."""
 _NO_LINEAR_ALGEBRA: Final = frozenset({"models", "worker"})
@@ -158,7 +158,7 @@ def main() -> None:
 
 
 def _prepare(rooms: Sequence[str]) -> None:
-    """Speed up the start (see ``benchmarks/cold_start.py``), and check the layout."""
+    """Speed up the start (see ``benchmarks/cold_start.py``), and check for packages that shadow Hangtag's."""
     # Pydantic looks for plugins in the metadata of every installed package. Hangtag uses no plugins.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     if _NO_LINEAR_ALGEBRA.issuperset(rooms):  # numpy would start an idle thread for each core

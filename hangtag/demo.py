@@ -97,7 +97,7 @@ def show_heading(console: Console, title: str) -> None:
 
 
 def command() -> str:
-    """The command that starts this program in the same shell: its full path if ``PATH`` lacks the program."""
+    """The command that starts Hangtag in this shell: ``hangtag``, or a full path if ``PATH`` lacks the program."""
     return "hangtag" if shutil.which("hangtag") else shlex.quote(str(Path(sys.executable).with_name("hangtag")))
 
 

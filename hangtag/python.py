@@ -52,7 +52,7 @@ class _Result:
 
 
 class CheckReport(_Result):
-    """The folder of reports of ``hangtag check``."""
+    """The report folder of ``hangtag check``."""
 
     _page = "check.html"
 
@@ -63,12 +63,12 @@ class CheckReport(_Result):
 
     @property
     def issues(self) -> dict[str, int]:
-        """Issue → number of images with this issue, if any."""
+        """Number of images with each issue. Issues without images are left out."""
         return {name: count for name, count in self.summary["issues"].items() if count}
 
 
 class TrainedRun(_Result):
-    """The folder of a training that ``hangtag train`` wrote."""
+    """The folder of a training run that ``hangtag train`` wrote."""
 
     _page = "report.html"
 
@@ -115,7 +115,7 @@ class LabeledCatalogue(_Result):
     def receipt(self) -> "JobReceipt":
         """Counts by label, status and reason; errors with examples; speed; the rule for review.
 
-        With several models, ``receipt.questions["colour"]`` has the values of the model ``colour``. The totals count
+        With several models, ``receipt.questions["colour"]`` has the counts of the model ``colour``. The totals count
         each row once, with its worst status.
         """
         from models.storage.storage import FolderStorage
@@ -247,7 +247,7 @@ def _run(name: str, kind: type[Answer], arguments: list[PathLike], options: Mapp
 
 
 def _words(options: Mapping[str, object], flags: Mapping[str, list[str]]) -> Iterator[str]:
-    """Options as command-line arguments. ``flags``: flag → its opposite, such as ``["--no-int8"]``, or ``[]``."""
+    """Options as command-line arguments. ``flags``: the opposite of each flag, such as ``["--no-int8"]``, or ``[]``."""
     for name, value in options.items():
         word = f"--{name.replace('_', '-')}"
         match value:

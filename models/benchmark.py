@@ -82,8 +82,8 @@ def benchmark(
 ) -> list[ModelFigures]:
     """Measure a bundle's models, or a single ONNX file. Raises BundleError if a file is damaged or cannot run.
 
-    Files take turns, each turn in a fresh process. So a temporary slowdown affects all files alike. ``on_turn`` is
-    called before each turn with (file, turn, turns).
+    The files are measured in turn, each time in a fresh process. So a temporary slowdown affects all files alike.
+    ``on_turn`` is called before each turn with (file, turn, turns).
     """
     files = _files(path)
     turns: dict[Path, list[_Turn]] = {file: [] for file in files}

@@ -51,7 +51,7 @@ class EdgeAnswer:
     unknown: float | None
 
     def as_scores(self) -> Scores:
-        """The scores, as a batch of one photo."""
+        """The scores as a batch."""
         unknown = None if self.unknown is None else np.array([self.unknown], np.float32)
         return Scores(self.probabilities[np.newaxis], unknown)
 
@@ -123,13 +123,17 @@ def edge_model(session: "ort.InferenceSession", source: str) -> EdgeModel:
     """Wrap a session as an edge graph. Raises BundleError for a model that is not an edge graph of Hangtag."""
     metadata = read_metadata(session, source)
     if not is_edge(session):
-        msg = f"Expected an edge graph in {source}, but the model takes squares of pixels; use edge.onnx instead."
+        msg = (
+            f"Expected a model that takes whole photos (an edge graph) in {source}, but the model takes squares of "
+            "pixels; use edge.onnx instead."
+        )
         raise BundleError(msg)
     names = {output.name for output in session.get_outputs()}
     missing = [name for name in _EDGE_OUTPUTS if name not in names]
     if missing:
         msg = (
-            f"Expected an edge graph in {source}, but the model lacks {' and '.join(missing)}; export the model again."
+            f"Expected a model that takes whole photos (an edge graph) in {source}, but the model lacks "
+            f"{' and '.join(missing)}; export the model again."
         )
         raise BundleError(msg)
     return EdgeModel(session, metadata)
@@ -149,7 +153,7 @@ class Classifier:
 
     Attributes:
         digest: SHA-256 of the bundle's manifest, or of the single ONNX file.
-        precision: the promised precision, by default the model's own; or None.
+        precision: the caller's promised precision, or the model's default, or None.
         threshold: the caller's threshold instead of a precision, or None.
 
     Raises InputError.
@@ -189,7 +193,7 @@ class Classifier:
 
     @property
     def thresholds(self) -> Thresholds:
-        """The threshold of each class, in the order of the labels. None sends all photos of the class to review."""
+        """The threshold of each class, in the order of the labels. If None, all photos of the class go to review."""
         return self.rules.thresholds
 
     def threshold_of(self, label: str) -> float | None:
@@ -311,8 +315,8 @@ def load(
         threads: number of threads per call. For many photos, one single-threaded process per core is faster.
         precision: the precision to promise for labels without review, such as 0.98. Must be one of the model's
             precisions. Default: the model's default precision.
-        threshold: the lowest confidence, above 0 and at most 1, at which photos of any class need no review. Promises
-            no precision. Cannot be combined with ``precision``.
+        threshold: photos with at least this confidence (above 0, at most 1) need no review. Promises no precision.
+            Cannot be combined with ``precision``.
 
     Raises BundleError, InputError.
     """

@@ -88,7 +88,7 @@ def _classify_and_show(
 
 def _classify(classifier: "Classifier", image: Path, top_k: int) -> "Prediction | ImageError":
     if image.is_dir():
-        return ImageError(f"Expected a photo, but {image} is a folder; hangtag label labels all photos in a folder.")
+        return ImageError(f"Expected a photo, but {image} is a folder; to label a folder of photos, use hangtag label.")
     try:
         return classifier.classify(image, top_k)
     except ImageError as error:
@@ -170,7 +170,7 @@ def benchmark_command(
 ) -> None:
     """Measure each model of a bundle on one thread of this machine: size, speed and memory.
 
-    The models take turns, each turn in a fresh process.
+    The models are measured in turn, each time in a fresh process.
 
     Examples:
 

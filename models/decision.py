@@ -76,14 +76,14 @@ class Prediction:
     """What the model predicts for one photo.
 
     Attributes:
-        label: the likeliest class. If this class is below its threshold in a tree of labels, the nearest ancestor that
-            reaches its own threshold.
+        label: the likeliest class. In a tree of labels, a class below its threshold is replaced by the nearest ancestor
+            that reaches its own threshold.
         confidence: the probability of the label; for a node, the sum over the node's classes.
         reason: why a person should check the label; None if the photo needs no review.
         top_k: the likeliest classes with their probabilities, best first.
         unknown: the out-of-distribution score, or None.
-        label_level: level of the label, 0 for a class (:mod:`models.taxonomy`). None without a tree.
-        leaf_guess: the likeliest class. None without a tree.
+        label_level: level of the label, 0 for a class (:mod:`models.taxonomy`). None if there is no tree.
+        leaf_guess: the likeliest class. None if there is no tree.
     """
 
     label: str
@@ -112,7 +112,7 @@ class Decisions:
         best: ``(n, top_k)``, indices of the likeliest classes, best first.
         best_probabilities: ``float32 (n, top_k)``.
         unknown: the out-of-distribution scores, ``float32 (n,)``, or None.
-        level: ``int8 (n,)``, the level of the label; None without a tree.
+        level: ``int8 (n,)``, the level of the label; None if there is no tree.
     """
 
     names: tuple[str, ...]
@@ -147,12 +147,12 @@ class Decisions:
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules that turn scores into labels and reviews.
+    """The rules that choose a photo's label from its scores, or send the photo to review.
 
     Attributes:
         labels: class names; the position is the column of the probabilities.
         unknown_limit: a photo with a higher out-of-distribution score goes to review. None means no limit.
-        nodes: node of the tree above the labels → threshold.
+        nodes: the threshold of each node above the labels in the tree.
     """
 
     labels: tuple[str, ...]
@@ -168,7 +168,7 @@ class Rules:
 
     @cached_property
     def _limits(self) -> Probabilities:
-        """The thresholds of the classes, then of the nodes. NaN without a threshold."""
+        """The thresholds of the classes, then of the nodes. NaN if there is no threshold."""
         above = map(self.nodes.get, self.tree.nodes) if self.tree else ()
         return np.array([*self.thresholds, *above], np.float32)
 
@@ -201,9 +201,9 @@ class Rules:
 
 
 def rules_of(metadata: "ModelMetadata", precision: float | None = None, threshold: float | None = None) -> Rules:
-    """The rules for a precision or a threshold.
+    """The rules for a promised precision, or for a threshold.
 
-    The default is the model's own precision. Without a default precision, every photo goes to review. Raises
+    Without both, the model's default precision applies. Without a default precision, every photo goes to review. Raises
     InputError.
     """
     tree, limit = metadata.tree, metadata.unknown.limit if metadata.unknown else None
@@ -219,7 +219,7 @@ def rules_of(metadata: "ModelMetadata", precision: float | None = None, threshol
 
 def _check_threshold(precision: float | None, threshold: float) -> None:
     if precision is not None:
-        msg = "Expected --precision or --threshold, got both; a threshold promises no precision, so leave one out."
+        msg = "Expected --precision or --threshold, got both; a threshold promises no precision, so pass only one."
         raise InputError(msg)
     if not 0 < threshold <= 1:
         msg = f"Expected --threshold to be above 0 and at most 1, got {threshold}."
@@ -272,4 +272,4 @@ def rule_text(precision: float | None, threshold: float | None, *, all_to_review
         return _NO_PROMISE
     if all_to_review:
         return f"This model cannot promise precision {precision_text(precision)}: every photo goes to review."
-    return f"At least {100 * precision:g}% of the labels that the model gives without a person should be right."
+    return f"At least {100 * precision:g}% of the labels without review should be right."

@@ -1,11 +1,12 @@
 """Drift: whether a model's answers on a catalogue differ by more than chance from its answers on its proof photos.
 
-Proof photos are the labelled photos that set the model's thresholds. If only the shares of the classes differ (label
-shift), the precision on a catalogue can be estimated. Expectation maximization finds the shares with the maximum
-likelihood: Saerens, Latinne and Decaestecker, "Adjusting the outputs of a classifier to new a priori probabilities",
-Neural Computation 14 (2002). The probability of each answer, given the true class, is estimated on the proof photos,
-because the model's own probabilities may be miscalibrated. The interval comes from a bootstrap of the proof photos and
-the catalogue. ``benchmarks/label_shift.py`` measures how often promises are broken with and without this estimate.
+Proof photos are the labelled photos from which the model's thresholds were computed. If only the shares of the classes
+differ (label shift), the precision on a catalogue can be estimated. Expectation maximization finds the shares with the
+maximum likelihood: Saerens, Latinne and Decaestecker, "Adjusting the outputs of a classifier to new a priori
+probabilities", Neural Computation 14 (2002). The probability of each answer, given the true class, is estimated on the
+proof photos, because the model's probabilities may be miscalibrated. The interval comes from a bootstrap of the proof
+photos and the catalogue. ``benchmarks/label_shift.py`` measures how often promises are broken with and without this
+estimate.
 """
 
 import math
@@ -35,18 +36,18 @@ _SMOOTHING: Final = 0.5
 
 
 def has_drifted(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether the population stability index is above 0.2 and :func:`chance_limit`. False with fewer than 30 rows."""
+    """Whether the population stability index is above 0.2 and :func:`chance_limit`. False for fewer than 30 rows."""
     return psi(counts, reference) > _LARGE and differs(counts, reference)
 
 
 def differs(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether the population stability index is above :func:`chance_limit`. False with fewer than 30 rows."""
+    """Whether the population stability index is above :func:`chance_limit`. False for fewer than 30 rows."""
     n, m = sum(counts), sum(reference)
     return min(n, m) >= _LEAST_PHOTOS and psi(counts, reference) > chance_limit(len(counts), n, m)
 
 
 def is_blind(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether chance alone may cause a large population stability index. True with fewer than 30 rows."""
+    """Whether chance alone may cause a large population stability index. True for fewer than 30 rows."""
     n, m = sum(counts), sum(reference)
     return min(n, m) < _LEAST_PHOTOS or _LARGE < chance_limit(len(counts), n, m) < math.inf
 
@@ -134,7 +135,7 @@ class ReferenceAnswers(StrictModel):
 
     Attributes:
         confidence_histogram: number of photos in 20 equal bins of confidence, from 0 to 1.
-        by_label: likeliest class → number of photos.
+        by_label: number of photos by likeliest class.
         outliers: number of photos without a product in the test of the out-of-distribution score. None for a catalogue.
     """
 
@@ -152,8 +153,8 @@ class VariantReference(ReferenceAnswers):
     """A variant's answers on its proof photos.
 
     Attributes:
-        proof: the photos that set the thresholds; None without such photos.
-        repeated: SHA-256 of a photo with five or more labelled rows → fraction of labelled rows with this photo.
+        proof: the photos used to compute the thresholds, or None.
+        repeated: a photo's share of the labelled rows, by SHA-256. Only photos with five or more rows.
     """
 
     proof: ProofRows | None = None
@@ -161,7 +162,7 @@ class VariantReference(ReferenceAnswers):
 
 
 class Reference(StrictModel):
-    """The contents of ``reference.json``: variant → answers on the proof photos."""
+    """The contents of ``reference.json``: the answers of each variant on its proof photos."""
 
     schema_version: Literal[1] = 1
     variants: dict[str, VariantReference]
@@ -214,7 +215,7 @@ _CLOSE: Final = 1e-5
 _NEVER: Final = 2.0
 _LOW: Final = 0.05
 _LOW_RAISED: Final = 0.025
-"""The lower quantile for a raised threshold. Stricter than ``_LOW``, because many thresholds are tried."""
+"""Replaces ``_LOW`` in the search for a raised threshold. Stricter, because many thresholds are tried."""
 
 
 @dataclass(frozen=True)
@@ -222,10 +223,10 @@ class ExpectedPrecision:
     """The expected precision of the labels of a catalogue, and its 90% interval.
 
     Attributes:
-        shares: class → estimated share of the catalogue's rows within the out-of-distribution limit.
-        proof_shares: class → share of the proof rows within the out-of-distribution limit.
+        shares: estimated share of each class in the catalogue's rows within the out-of-distribution limit.
+        proof_shares: share of each class in the proof rows within the out-of-distribution limit.
         raised: if the thresholds may break the promise, the lowest threshold that keeps the promise. Above 1 if no
-            threshold does.
+            threshold keeps it.
     """
 
     precision: float
@@ -240,7 +241,7 @@ class LabelShift:
     """Counts a catalogue's answers, and estimates the precision of the labels.
 
     Args:
-        proof: the proof rows of the catalogue's model.
+        proof: the proof rows of the model that labelled the catalogue.
         thresholds: one per class, in the order of ``proof.labels``.
     """
 
@@ -279,7 +280,7 @@ class LabelShift:
         self._answers += np.bincount(self._cell(guesses, bins), minlength=self._cells)
 
     def expected(self, promise: float) -> ExpectedPrecision | None:
-        """The estimate. None with fewer than 30 rows, or if no proof row was labelled without review."""
+        """The estimate. None for fewer than 30 rows, or if no proof row was labelled without review."""
         if self.rows < _LEAST_PHOTOS or not self._sure.any():
             return None
         whole = self._rows[None]

@@ -62,7 +62,7 @@ class BundleError(HangtagError):
 
 
 class DisagreementError(BundleError):
-    """An intact bundle whose answers on this machine differ from its golden samples."""
+    """An intact bundle whose answers on this machine differ from the answers stored in its golden samples."""
 
 
 class RegistryError(HangtagError):

@@ -46,7 +46,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 class _Repeats(logging.Filter):
-    """Drops a line that repeats the previous line within 10 s. Celery retries Redis seven times a second."""
+    """Drops a line that repeats the previous line within 10 s. Celery tries to reach Redis seven times a second."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -42,8 +42,8 @@ class GoldenSample(StrictModel):
 
     Attributes:
         file: name of the photo inside the bundle.
-        kind: what the photo tests (``photo``, ``non_square``, ``exif_rotated``, ``transparent``).
-        answers: ONNX file → answer. An edge graph gets the whole photo (:func:`models.preprocess.whole_pixels`).
+        kind: ``photo``, ``non_square``, ``exif_rotated`` or ``transparent``.
+        answers: the answer of each ONNX file. An edge graph gets :func:`models.preprocess.whole_pixels`.
     """
 
     file: str
@@ -59,7 +59,7 @@ class GoldenSamples(StrictModel):
 
 
 def golden_labels(bundle: Bundle, variant: str) -> dict[str, str]:
-    """The golden photos that need no review: file name → class. Raises BundleError."""
+    """The classes of the golden photos that need no review, by file name. Raises BundleError."""
     file, thresholds = bundle.manifest.variants[variant].file, bundle.manifest.metadata(variant).thresholds
     labels: dict[str, str] = {}
     for sample in (sample for sample in _read_samples(bundle) if sample.kind == "photo"):
@@ -72,7 +72,7 @@ def golden_labels(bundle: Bundle, variant: str) -> dict[str, str]:
 
 
 def check_golden(bundle: Bundle, model: Classifier | EdgeModel) -> int:
-    """Run a network or an edge graph on a bundle's golden samples, on this machine.
+    """Compare a model's answers on this machine with a bundle's golden samples.
 
     Returns:
         The number of samples.

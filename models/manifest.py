@@ -1,4 +1,4 @@
-"""``manifest.json``: the contents of a bundle, and the SHA-256 of each file. Also parses other JSON files."""
+"""``manifest.json``: the contents of a bundle, and the SHA-256 of each file."""
 
 import json
 from pathlib import PurePosixPath
@@ -15,7 +15,7 @@ from models.taxonomy import Taxonomy
 AUTO: Final = "auto"
 """Selects the default variant."""
 FLOAT32: Final = "float32"
-"""The variant in every bundle. Its outputs agree with the Keras model's."""
+"""Every bundle has this variant, which agrees with the Keras model."""
 INT8: Final = "int8"
 METADATA_KEY: Final = "hangtag"
 """The key in ONNX ``metadata_props`` for a :class:`ModelMetadata` as JSON."""
@@ -65,7 +65,7 @@ class Quantization(StrictModel):
 
     Attributes:
         float_layers: the first nodes with weights, which stay in floating point. May be empty.
-        photos: number of training photos that set the ranges of the activations.
+        photos: number of training photos used for the ranges of the activations.
     """
 
     float_layers: Annotated[tuple[str, ...], Field(strict=False)]
@@ -92,7 +92,8 @@ class Variant(Calibration):
 class Measured(StrictModel):
     """The main accuracy of a run's report.
 
-    Measured on the larger of the test set and the out-of-fold set. Without either, measured on the validation set.
+    The accuracy on the larger of the test set and the out-of-fold set. If a run has neither, the accuracy on the
+    validation set.
     """
 
     accuracy: Probability
@@ -109,7 +110,7 @@ class _Described(StrictModel):
     Attributes:
         version: the UTC time of the export, ``YYYYMMDDTHHMMSSZ``.
         labels: class names, in the order of the columns of ``probabilities``.
-        taxonomy: label → its parent, in a tree with the labels as leaves; None without a tree.
+        taxonomy: the parent of each label, in a tree with the labels as leaves; None if there is no tree.
     """
 
     schema_version: Literal[1]
@@ -144,7 +145,7 @@ class ModelMetadata(_Described, Calibration):
 
     @property
     def thresholds(self) -> Thresholds:
-        """The threshold of each class for the default precision. None sends all photos of the class to review."""
+        """The threshold of each class for the default precision. If None, all photos of the class go to review."""
         return self.ruling_thresholds(len(self.labels))
 
 
@@ -154,8 +155,8 @@ class Manifest(_Described):
     Attributes:
         default_variant: the variant that is used by default.
         default_because: the reason for this default, with figures. None if the bundle has one variant.
-        files: name → SHA-256, for every file of the bundle except the manifest.
-        made_with: package → version.
+        files: the SHA-256 of every file in the bundle except the manifest.
+        made_with: versions of packages.
     """
 
     arch: str

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 
 VERSION: Final = "1"
-"""Increase this number when :func:`preprocess` gives other pixels for the same bytes."""
+"""Increase this number when :func:`preprocess` gives different pixels for the same bytes."""
 _READABLE_VERSION: Final = "2"
 """Increase this number when other photos become readable. The trainer caches which photos are readable."""
 
@@ -62,11 +62,11 @@ _COEFFICIENT_BYTES: Final = 2
 _JPEG: Final = b"\xff\xd8\xff"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _COMPARED_PIXELS: Final = 12_500_000
-"""A JPEG without an end marker is decoded with all ``_TAILS``, scaled to at most this number of pixels."""
+"""Before ``_TAILS`` are compared, a photo is scaled to at most this number of pixels."""
 _NOISE: Final = bytes(37 * place % 255 for place in range(4096))
 _RESTARTS: Final = b"".join(bytes([0xFF, restart]) + _NOISE for restart in range(0xD0, 0xD8))
 _TAILS: Final = (b"", b"\xb7" + _NOISE, b"\x55" + _NOISE + _RESTARTS)
-"""Bytes to append to a JPEG without an end marker. If the pixels are equal with all tails, no pixel is missing."""
+"""Different endings for a JPEG without an end marker. If all give equal pixels, no pixel is missing."""
 
 _ORIENTATION_TAG: Final = 0x0112
 _TILE_TAGS: Final = (0x0142, 0x0143)
@@ -110,9 +110,9 @@ def preprocess(data: bytes, spec: PreprocessSpec) -> Pixels:
 
 
 class EncodedPhoto:
-    """A photo's bytes, and their pixels for models with different specs.
+    """A photo's bytes, and its pixels for several models.
 
-    Specs with the same decoding share one decoded photo.
+    Models with the same decoding share one decoded photo.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -120,7 +120,7 @@ class EncodedPhoto:
         self._decoded: dict[Hashable, tuple[Image.Image, bytes | None]] = {}
 
     def pixels(self, spec: PreprocessSpec) -> Pixels:
-        """The same pixels as from :func:`preprocess`; may raise ImageError."""
+        """The pixels of :func:`preprocess`. May raise ImageError."""
         if None in self._decoded:
             with _only_image_errors(self._data):
                 return _squared(*self._decoded[None], spec)
@@ -136,14 +136,14 @@ class EncodedPhoto:
 
 
 def _way_of_decoding(image: Image.Image) -> Hashable:
-    """Files with equal bytes and an equal key have equal pixels. None if the spec changes nothing."""
+    """Files with equal bytes and an equal key have equal pixels. None if decoding does not depend on the spec."""
     from PIL.JpegImagePlugin import JpegImageFile
 
     if type(image).draft is Image.Image.draft:
         return None
     if type(image).draft is JpegImageFile.draft:
         return image.size  # a JPEG draft is scaled by 1, 2, 4 or 8
-    return object()  # a plugin's draft is unpredictable
+    return object()  # a plugin's draft() is unpredictable
 
 
 @contextmanager
@@ -189,7 +189,7 @@ def _loaded(data: bytes) -> Image.Image:
 
 
 def _is_whole(start: bytes) -> bool:
-    """Whether a JPEG without an end marker has all its pixels. Then all ``_TAILS`` give equal pixels."""
+    """Whether a JPEG without an end marker has all its pixels."""
     looks = set()
     for tail in _TAILS:
         with _identified(start + tail + JPEG_END) as image:
@@ -254,7 +254,7 @@ def whole_rgb(image: Image.Image) -> Image.Image:
 
 
 def small_rgb(image: Image.Image, side: int, resample: Image.Resampling) -> Image.Image:
-    """:func:`whole_rgb` in a square of ``side`` pixels. Takes no more memory than :func:`preprocess`."""
+    """Like :func:`whole_rgb`, but at most ``side`` pixels wide and high, in the memory of :func:`preprocess`."""
     _draft(image, (side, side))
     small, profile = _upright_and_ready(image)
     small.thumbnail((side, side), resample)
@@ -262,7 +262,7 @@ def small_rgb(image: Image.Image, side: int, resample: Image.Resampling) -> Imag
 
 
 def whole_pixels(data: bytes) -> Pixels:
-    """A photo's bytes as :func:`whole_rgb`, ``uint8 (height, width, 3)``. Raises ImageError like :func:`opened`."""
+    """Decode a photo like :func:`whole_rgb`, to ``uint8 (height, width, 3)``. Raises ImageError like :func:`opened`."""
     with opened(data) as image:
         return np.asarray(whole_rgb(image))
 
@@ -313,7 +313,7 @@ def _squared(image: Image.Image, profile: bytes | None, spec: PreprocessSpec) ->
 
 
 def fingerprint(spec: PreprocessSpec) -> str:
-    """A digest of the spec, ``VERSION``, Pillow and its plugins. With equal digests, equal bytes give equal pixels."""
+    """A digest of the spec, ``VERSION``, Pillow and its plugins. Equal digests and bytes give equal pixels."""
     parts = (spec.model_dump_json(), VERSION, _READABLE_VERSION, PIL.__version__, *sorted(accepted_formats()))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -445,7 +445,7 @@ def _profile_transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
 
 @lru_cache(maxsize=16)
 def _kept_transform(_digest: bytes, _mode: str) -> "list[ImageCmsTransform | None]":
-    return []  # filled by the caller, so that the cache keeps no profiles
+    return []  # the caller fills this list, so that the cache keeps no profiles
 
 
 def _transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":

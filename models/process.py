@@ -110,7 +110,7 @@ _INSTRUCTIONS: Final = {
     "asimdhp": "fp16",
     "sve": "sve",
 }
-"""Processor instructions that affect the speed of a network: Linux's flag → usual name."""
+"""Maps CPU flags of Linux to the usual names of instructions that affect the speed of a network."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _text(path: Path) -> str:
 
 @lru_cache(maxsize=1)
 def boot_id() -> str:
-    """The kernel's random UUID of this boot. Different for each machine and each boot."""
+    """The kernel's random UUID of this boot."""
     if sys.platform == "darwin":
         return _printed("sysctl", "-n", "kern.bootsessionuuid")
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -183,7 +183,7 @@ class Owner:
 
     @property
     def same_machine(self) -> bool:
-        """Whether the process started on this machine since its boot, in this container."""
+        """Whether the process started on this machine, in this container, since the last boot."""
         return self.machine == _machine()
 
     @property
@@ -197,7 +197,7 @@ class Owner:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Owner":
-        """The inverse of :meth:`to_json`. Raises ValueError for other text, or for text of another version."""
+        """The inverse of :meth:`to_json`. Raises ValueError for any other text."""
         return _owners().validate_json(text, strict=True)
 
 

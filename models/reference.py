@@ -19,12 +19,12 @@ _NAMED: Final = re.compile(r"([A-Za-z0-9_-]+)=(.+)")
 
 @dataclass(frozen=True)
 class ModelReference:
-    """The result of finding a model.
+    """A model that was found by its path or by its name in a registry.
 
     Attributes:
         path: a bundle, or a single ``.onnx`` file, on this machine.
         name: the name to show: ``shop@3``, or the path.
-        requested: the typed name, such as ``shop@champion``. None for a path.
+        requested: the name that the user gave, such as ``shop@champion``. None for a path.
         registry: the place of the registry. None for a path.
     """
 
@@ -35,12 +35,12 @@ class ModelReference:
 
     @property
     def by_alias(self) -> bool:
-        """Whether the typed name is an alias, which may later point at another version."""
+        """Whether the user gave an alias, which may later point at another version."""
         return self.requested is not None and self.requested != self.name
 
     @property
     def words(self) -> str | None:
-        """A sentence with the alias and its version; None without an alias."""
+        """A sentence with the alias and its version; None if there is no alias."""
         return f"{self.requested} is {self.name} of the registry at {self.registry}." if self.by_alias else None
 
 
@@ -75,7 +75,7 @@ def version_of(model: ModelReference, digest: str) -> ModelReference | None:
 
 
 def models_given(texts: Sequence[str]) -> Path | dict[str, str]:
-    """The model of ``--model``, or the models of several ``NAME=MODEL``.
+    """The model of ``--model``, or several models given as ``NAME=MODEL``.
 
     The path of an existing model may contain ``=``. Raises InputError.
     """

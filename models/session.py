@@ -21,8 +21,8 @@ _QUIET: Final = 3
 def refuse_telemetry() -> None:
     """Keep ONNX Runtime from sending usage data, and from writing a device id and usage data to the user's cache.
 
-    Call this before the import of ONNX Runtime, which reads the environment. ``disable_telemetry_events`` can be called
-    only after the import, which is too late. Variables that the user has set are not changed.
+    Call this before ONNX Runtime is imported and reads the environment. ``disable_telemetry_events`` can be called only
+    after the import, which is too late. Variables that the user has set are not changed.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
@@ -57,7 +57,7 @@ def open_session(data: bytes, source: str, threads: int) -> "ort.InferenceSessio
 
 def read_metadata(session: "ort.InferenceSession", source: str) -> "ModelMetadata":
     """Read the metadata of an ONNX file. ``source`` is the path, for messages. Raises BundleError."""
-    from models.manifest import METADATA_KEY, ModelMetadata, parse_file  # a benchmark's process must not load it
+    from models.manifest import METADATA_KEY, ModelMetadata, parse_file  # benchmarks must not load Pydantic
 
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:

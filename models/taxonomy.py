@@ -32,7 +32,7 @@ def level_name(level: int) -> str:
 
 
 def ancestors(parents: Mapping[str, str], label: str) -> tuple[str, ...]:
-    """The nodes above a label, the nearest first. ``parents`` is a tree: label → parent."""
+    """The nodes above a label, the nearest first. ``parents``: the parent of each label."""
     nodes: list[str] = []
     while (parent := parents.get(nodes[-1] if nodes else label)) is not None:
         nodes.append(parent)
@@ -43,7 +43,7 @@ def ancestors(parents: Mapping[str, str], label: str) -> tuple[str, ...]:
 class Taxonomy:
     """A tree, or several trees.
 
-    ``classes`` are the leaves, in the order of the probabilities. ``parents``: node → parent. Raises DataError.
+    ``classes`` are the leaves, in the order of the probabilities. ``parents``: each node's parent. Raises DataError.
     """
 
     classes: tuple[str, ...]
@@ -171,7 +171,7 @@ class Taxonomy:
         return np.array([known[pair] for pair in pairs], np.intp)
 
     def limited_to(self, classes: Sequence[str], renamed: Mapping[str, str] = NOTHING) -> "Taxonomy | None":
-        """The same tree for other classes. ``renamed``: old name → new name. None if no class has a parent.
+        """The part of the tree above ``classes``. ``renamed``: new names by old name. None if no class has a parent.
 
         Classes outside the tree get no parent. Branches without classes, and nodes above all classes, are removed.
         """

@@ -1,4 +1,4 @@
-"""The console that prints all output, its tables, and the rates of progress bars."""
+"""The console for all output, with tables and progress bars."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ _LEAST: Final = 12
 
 
 class Console(rich.console.Console):  # noqa: TID251 - the only console
-    """Rich's console, with control characters in the output escaped."""
+    """Rich's console, but it escapes control characters."""
 
     def __init__(self, *, stderr: bool = False, file: IO[str] | None = None, width: int | None = None) -> None:
         super().__init__(stderr=stderr, file=file, width=width, emoji=False)
@@ -36,22 +36,22 @@ class Console(rich.console.Console):  # noqa: TID251 - the only console
         self.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
     def render_str(self, text: str, **settings: Any) -> Text:  # noqa: ANN401 - Rich's own settings
-        """Escape a string. Rich calls this for every string, also in table cells."""
+        """Escape a string. Rich calls this for every string, even in table cells."""
         return super().render_str(printable(text), **settings)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        """Escape all other output, such as a ``Text`` or a progress bar."""
+        """Escape output that is not a string, such as a ``Text`` or a progress bar."""
         for segment in super().render(renderable, options):
             safe = segment.control or segment.text.isprintable()
             yield segment if safe else Segment(printable(segment.text), segment.style)
 
 
 def print_table(table: Table, console: Console, *, spare: Sequence[str] = (), style: str = "") -> None:
-    """Print a table without cropping cells, also on a narrow terminal.
+    """Print a table without cropping cells, even on a narrow terminal.
 
     Text is folded, except in right-aligned columns (figures) and ``no_wrap`` columns. A table that is still too wide
-    runs over the terminal's edge. Empty ``spare`` columns are left out. Then other ``spare`` columns are left out, from
-    the first, until the table fits.
+    runs over the terminal's edge. Empty ``spare`` columns are left out. Then other ``spare`` columns are left out, one
+    by one, until the table fits.
     """
     for column in table.columns:
         column.overflow = "fold"

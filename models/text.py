@@ -15,9 +15,9 @@ _MOST_DIGITS: Final = 18
 _FILE_LINK: Final = re.compile(rb'(<a class="file") href="[^"]*"')
 _URL: Final = re.compile(r"(?<![^\s:'\"(,;|])//([^/?#\s]*)((?:(?!://|[,;|]//)[^?#\s])*)([?#]\S*)?")
 _QUERY: Final = re.compile(r"\?[^?\s]*=\S*")
-"""A query, also without a URL before it."""
+"""A query, even without a URL before it."""
 _MARKS: Final = "'\",;:.?!)]…"
-"""Characters that end a sentence, not the URL before them."""
+"""Punctuation that does not belong to the URL before it."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -27,7 +27,7 @@ def printable(text: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """The text without user, password, query and fragment of URLs, because these may be secrets.
+    """Remove credentials, queries and fragments from URLs, because these may be secrets.
 
     ``?…`` marks a removed query. A password with a ``/`` or ``?`` is removed as well.
     """
@@ -92,7 +92,7 @@ def name_expected(what: str, got: str) -> str:
 
 
 def numbered(names: Iterable[str], suffix: str, width: int = 6) -> list[int]:
-    """The sorted numbers in names such as ``000001.json``, of ``width`` digits and ``suffix``.
+    """The sorted numbers in names such as ``000001.json``: at least ``width`` digits, then ``suffix``.
 
     Other names, such as ``000001.json~`` or ``000001-backup``, are ignored.
     """
@@ -102,5 +102,5 @@ def numbered(names: Iterable[str], suffix: str, width: int = 6) -> list[int]:
 
 
 def without_file_links(page: bytes) -> bytes:
-    """Turn a report's links to files into plain text."""
+    """Remove a report's links to files, but keep their text."""
     return _FILE_LINK.sub(rb"\1", page)

@@ -59,7 +59,7 @@ def learning_curve(
 ) -> Markup:
     """A chart over epochs.
 
-    ``lines``: kind → values. ``best``: epoch and value to mark. ``lowest``: values to include in the axis.
+    ``lines``: values by name. ``best``: epoch and value to mark. ``lowest``: values to include in the axis.
     """
     epochs = range(1, 1 + max(map(len, lines.values())))
     values = [value for line in lines.values() for value in line]
@@ -130,7 +130,7 @@ class Axis:
 
 
 def axis_over(values: Sequence[float], name: str) -> Axis:
-    """An axis over the finite values, with a few round ticks."""
+    """An axis over the finite values, with ticks at a few round numbers."""
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(finite), max(finite)
     if math.isclose(low, high, abs_tol=_HAIR):  # do not magnify rounding errors

@@ -27,7 +27,7 @@ _SHARED: Final = ("style.css", "base.html", "macros.html")
 def render(template: str, **values: object) -> str:
     """Render a self-contained page from a template in ``templates/``.
 
-    All text is escaped by :func:`pages.text.visible`, also without a filter.
+    All text is escaped by :func:`pages.text.visible`, even without a filter.
     """
     return _environment().get_template(template).render(values)
 
@@ -93,7 +93,7 @@ _LATER: Final = re.compile(r"(<!--links-->).*?(<!--/links-->)", re.DOTALL)
 
 
 def near(page: Path, targets: Mapping[str, Path]) -> dict[str, str]:
-    """The existing files near a page: link text → address relative to the page.
+    """Addresses of the existing ``targets``, relative to ``page``, by link text.
 
     Leaves out addresses that go up more than three folders, or to the root of the disk.
     """

@@ -23,7 +23,7 @@ _QUALITIES: Final = (80, 60, 40, 20, 5)
 
 @dataclass(frozen=True)
 class PagePhoto:
-    """A photo for a page, as two JPEGs: about 8 kB, and at most 3 kB. None if the photo cannot be read."""
+    """A photo for a page, as JPEGs of about 8 kB and of at most 3 kB. None if the photo cannot be read."""
 
     uri: str | None
     small_uri: str | None
@@ -65,7 +65,7 @@ class LabelledPhoto:
 
 
 def failed_last(photos: Sequence[LabelledPhoto]) -> list[LabelledPhoto]:
-    """The photos in the same order, but failed rows last."""
+    """Move failed rows to the end, and keep the order otherwise."""
     return sorted(photos, key=lambda photo: photo.status == "failed")
 
 

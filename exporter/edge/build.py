@@ -18,7 +18,7 @@ _IR_VERSION: Final = 10
 _PREFIX: Final = "fit/"
 """Prefix of every name inside the graph, except its input and its output."""
 _MODEL: Final = "model/"
-"""Prefix of every name in the model, to avoid names of the preceding graph."""
+"""Prefix of the model's names, so that they differ from the resizing graph's names."""
 PIXELS: Final = "pixels"
 _WHITE: Final = 255
 _CHANNELS: Final = 3
@@ -65,7 +65,7 @@ def _square(nodes: Nodes, spec: PreprocessSpec) -> str:
 
 
 def _tall(nodes: Nodes, height: tuple[str, str], width: tuple[str, str]) -> str:
-    """Whether Pillow 13 resizes the height first. The height must lose over twice as many pixels as the width."""
+    """Whether Pillow 13 resizes the height first: when it shrinks by more than twice as many pixels as the width."""
     lower, narrower = (nodes.add("Sub", *before_after) for before_after in (height, width))
     limit = nodes.add("Max", nodes.add("Mul", narrower, nodes.ints(2)), nodes.ints(0))
     return nodes.add("Squeeze", nodes.add("Greater", lower, limit))
@@ -102,10 +102,10 @@ def _middle(nodes: Nodes, height: str, width: str, side: str) -> tuple[str, Axis
 
 
 def edge_graph(model: bytes, metadata: ModelMetadata) -> bytes:
-    """Put resizing before a model, and the decision after the model; see :class:`models.classifier.EdgeModel`.
+    """Add resizing before a model, and the decision after it; see :class:`models.classifier.EdgeModel`.
 
     The model has an input ``image``, ``uint8 [batch, S, S, 3]``, and outputs ``probabilities``, ``[batch, classes]``,
-    and optionally ``unknown``, ``[batch]``. int8 models work as well. Raises ParityError.
+    and optionally ``unknown``, ``[batch]``. The model may be int8. Raises ParityError.
     """
     inner = compose.add_prefix(onnx.load_from_string(model), _MODEL)
     fit = fit_graph(metadata.preprocess).graph

@@ -17,7 +17,7 @@ from models.preprocess import preprocess, whole_pixels
 _NEAR_TIE: Final = 0.02
 """The order of two classes may change if their probabilities differ by at most this value."""
 _FEW: Final = 500
-"""With fewer photos than this, one near-tie may get another label."""
+"""With fewer photos, one near-tie may change its label."""
 _MEAN: Final = 0.005
 """The largest mean change of a probability. A graph with the wrong ``fit`` changes probabilities by 0.02 on average.
 ``whole_pixels`` converts colours before the resize instead of after it, which changes probabilities by 0.0001."""
@@ -39,16 +39,18 @@ class Flip:
 class EdgeParity:
     """The differences between an edge graph and the same model with Python preprocessing.
 
+    Python decodes photos in full, except for ``own_flips``, ``sure`` and ``cost``. For these, Python decodes as in
+    training (usually with ``dct``).
+
     Attributes:
         passed_over: number of undecodable photos.
-        largest, mean: absolute difference of the probabilities, with ``decode=full``. Not finite if a value is NaN.
-        near_ties: number of photos whose two highest probabilities differ by at most 0.02, with ``decode=full``.
-        flips: changed labels, with ``decode=full``.
-        own_flips: changed labels, with the model's own ``decode`` (usually ``dct``).
-        sure: number of photos that need no review, by the model's own spec or by the edge graph.
-        crossed: number of out-of-distribution scores that cross the limit, with ``decode=full``.
-        cost: loss of accuracy against the model's own spec, or None without labels.
-        max_drop: points of accuracy that the edge graph may lose against the model's own spec.
+        largest, mean: absolute difference of the probabilities. Not finite if a value is NaN.
+        near_ties: number of photos whose two highest probabilities differ by at most 0.02.
+        flips, own_flips: changed labels.
+        sure: number of photos that the model or the edge graph labels without review.
+        crossed: number of out-of-distribution scores that cross the limit.
+        cost: loss of accuracy, or None without labels.
+        max_drop: points of accuracy that may be lost.
     """
 
     photos: int
@@ -66,17 +68,17 @@ class EdgeParity:
 
     @property
     def agreement(self) -> float:
-        """Share of photos whose label is the same as with ``decode=full``."""
+        """Share of photos without a change in ``flips``."""
         return _share(self.photos, self.flips)
 
     @property
     def own_agreement(self) -> float:
-        """Share of photos whose label is the same as with the model's own spec."""
+        """Share of photos without a change in ``own_flips``."""
         return _share(self.photos, self.own_flips)
 
     @property
     def sure_agreement(self) -> float:
-        """Share of ``sure`` photos whose label is the same as with the model's own spec."""
+        """Share of ``sure`` photos without a change in ``sure_flips``."""
         return _share(self.sure, self.sure_flips)
 
     @property
@@ -134,7 +136,7 @@ def prove_edge(
     sure = {
         index
         for index, *both in zip(indices, *decided, strict=True)
-        if not all(one.review or one.label_level for one in both)  # the graph labels photos only with classes
+        if not all(one.review or one.label_level for one in both)  # the edge graph never answers with a node
     }
     right = None if labels is None else np.array([labels[i] for i in indices])
     return EdgeParity(

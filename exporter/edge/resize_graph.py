@@ -1,4 +1,4 @@
-"""Pillow's antialiased bilinear resize in ONNX operations, equal in every pixel.
+"""ONNX operations that give exactly the pixels of Pillow's antialiased bilinear resize.
 
 The method is that of ``libImaging/Resample.c``: each output pixel is a weighted mean of input pixels. The weights form
 a triangle as wide as the scale, and have 22 bits. The first axis is resized and rounded to 8 bits, then the other axis.
@@ -104,7 +104,7 @@ class Axis:
     Attributes:
         length: size of the photo in pixels, ``int64``.
         first: first pixel of the resized part, ``int64``.
-        extent: number of resized pixels, ``int64``. As in Pillow, pixels just outside also have weights.
+        extent: size of this part, ``int64``. As in Pillow, pixels just outside the part also have weights.
         out: size of the result in pixels, ``int64``.
     """
 

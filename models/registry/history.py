@@ -43,8 +43,8 @@ class State(StrictModel):
     """The state of a model after an event.
 
     Attributes:
-        aliases: name → an existing version.
-        versions: number → state, without deleted versions.
+        aliases: the version of each alias.
+        versions: the state of each version, without deleted versions.
         champions: all champions in order; the last is the current champion.
         last_version: the highest number used so far.
         deleted: numbers of deleted versions, in order. A number is never reused.
@@ -207,7 +207,7 @@ class Event(StrictModel):
         by: ``user@host``. For a change on the web page: ``name (user@host)``.
         why: the reason, from a person or a retraining cycle.
         numbers: figures that explain the event.
-        cycle: the retraining cycle that caused the event. None for a person's change.
+        cycle: the retraining cycle that caused the event. None if a person made the change.
         forced: whether the event overruled a refusal.
     """
 
@@ -235,7 +235,7 @@ class History:
         return numbered(self._storage.names(_FOLDER), ".json")
 
     def last(self) -> Event | None:
-        """The latest event; None without events."""
+        """The latest event; None if there is none."""
         numbers = self.numbers()
         return self._event(numbers[-1]) if numbers else None
 

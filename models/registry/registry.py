@@ -26,7 +26,7 @@ from models.text import is_name, name_expected, numbered, without_file_links
 
 TRAINING: Final = "training"
 REPORT_FILES: Final = ("report.html", "confusion_matrix.png", "classes.csv")
-"""The reports of a run. Stored next to the version's bundle if the run is known."""
+"""The reports of a run. If the run is known, they are stored next to the version's bundle."""
 CYCLE_REPORT: Final = "cycle.html"
 """The report of the version's retraining cycle, next to REPORT_FILES."""
 _CLAIMS: Final = "claims"
@@ -74,12 +74,12 @@ def _keep_file(storage: Storage, version: int, file: str, path: Path) -> None:
 
 
 def report_files(run: Path) -> dict[str, Path]:
-    """The run's reports: name in the registry → path."""
+    """The paths of the run's reports, by name in the registry."""
     return {name: run / name for name in REPORT_FILES if (run / name).is_file()}
 
 
 def remove_deleted(storage: Storage, state: State) -> None:
-    """Remove files of deleted versions that a killed process has left."""
+    """Remove files of deleted versions that a killed process left behind."""
     for folder in (storage, storage.child(TRAINING)):
         for name in set(folder.folders()).intersection(map(str, state.deleted)):
             folder.clear(name)
@@ -127,7 +127,7 @@ class Registry:
         return last.after
 
     def resolve(self, name: str, which: str) -> int:
-        """The version of an alias or a number.
+        """The version with this alias or number.
 
         Raises RegistryError if the model, the alias or the version does not exist.
         """
@@ -162,7 +162,7 @@ class Registry:
         return here
 
     def find(self, name: str, which: str) -> tuple[int, Path]:
-        """The version of an alias or a number, and its bundle as a local folder. Raises RegistryError, BundleError."""
+        """The version with this alias or number, and its bundle's local folder. Raises RegistryError, BundleError."""
         while True:
             version = self.resolve(name, which)
             try:
@@ -206,9 +206,9 @@ class Registry:
     ) -> Published:
         """Publish a bundle as a new version. A bundle that is already published keeps its number and aliases.
 
-        ``why``, ``numbers`` and ``cycle`` (the retraining cycle of the bundle) go into the history. ``training``: file
-        name → path of a file for a later retraining. A published version gets its missing files. ``alias``: an alias
-        for a new version. Raises RegistryError, BundleError.
+        ``why``, ``numbers`` and ``cycle`` (the retraining cycle of the bundle) go into the history. ``training``:
+        paths of files for a later retraining, by file name. A published version gets its missing files. ``alias``: an
+        alias for a new version. Raises RegistryError, BundleError.
         """
         storage, bundle = self.model_storage(name), open_bundle(bundle_path)
         if alias is not None:
@@ -219,7 +219,7 @@ class Registry:
             try:
                 copy_version(storage, version, bundle, training or {})
             except FileNotFoundError:
-                if version not in history.state().deleted:  # another process did not delete the version
+                if version not in history.state().deleted:  # not deleted by another process
                     raise
             change = partial(self._rules(name).published, version=version, what=what, alias=alias)
             event = history.append(What.PUBLISHED, change, why, numbers, cycle=cycle)
@@ -301,7 +301,7 @@ class Registry:
     def delete(self, name: str, version: int, why: str) -> Event | None:
         """Delete a version without aliases from the history, then its files.
 
-        Returns None if the version is already deleted. Also removes files that a killed process has left.
+        Returns None if the version is already deleted. Also removes files that a killed process left behind.
 
         Raises RegistryError.
         """
@@ -330,7 +330,7 @@ def _described(bundle: Bundle) -> VersionState:
 
 
 def open_registry(place: str) -> Registry:
-    """The registry at a folder's path, or at an ``s3://bucket/folder`` URL. Raises InputError for other text."""
+    """The registry at a folder's path, or at an ``s3://bucket/folder`` URL. Raises InputError for an invalid place."""
     return Registry(open_storage(place))
 
 

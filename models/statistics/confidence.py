@@ -1,7 +1,4 @@
-"""A model's confidence: temperature, thresholds and limits, set on held-out photos.
-
-Stored in runs and bundles.
-"""
+"""A model's temperature, thresholds and limits, computed from held-out photos. Stored in runs and bundles."""
 
 from typing import Annotated, Final, Literal, Self
 
@@ -14,7 +11,7 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Thresholds = Annotated[tuple[Probability | None, ...], Field(strict=False)]
 """The threshold of each class, in label order.
 
-Rows of lower confidence go to review. None sends all rows of its class to review.
+Rows of lower confidence go to review. If None, all rows of the class go to review.
 """
 
 
@@ -34,10 +31,11 @@ class PrecisionTarget(StrictModel):
         coverage: expected fraction of all rows that are labelled without review.
         class_coverage: for each likeliest class, the fraction of its rows that are labelled without review. None
             without rows.
-        rows: number of independent rows behind each class's threshold. Copies of a photo and photos of a product count
-            as about one row.
-        nodes: node above the classes in a tree of labels → threshold for the sum of its classes' probabilities. A node
-            without a threshold is never a label. A row's label is the lowest node that reaches its threshold.
+        rows: number of independent rows behind each class's threshold. All photos of one product count as about one
+            row, as do all copies of one photo.
+        nodes: in a tree of labels, thresholds of the nodes above the classes, for the sum of the probabilities of a
+            node's classes. A node without a threshold is never a label. A row's label is the lowest node that reaches
+            its threshold.
         level_coverage: expected fraction of all rows that are labelled at each level, from the classes up.
     """
 
@@ -119,7 +117,7 @@ class Confidence(Calibration):
     """The contents of a run's ``confidence.json``.
 
     Attributes:
-        rows: number of held-out photos that set these values.
+        rows: number of held-out photos used to compute these values.
         out_of_fold: how many of ``rows`` are training photos. Each was predicted by a network that was not trained on
             it.
     """

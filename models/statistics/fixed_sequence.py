@@ -5,15 +5,16 @@ exact binomial test, until a set fails. This sequence of tests is called a walk.
 for any number of tests (Angelopoulos et al., "Learn then Test", 2021, https://arxiv.org/abs/2110.01052). Without the
 stop at the first failure, the promise was broken in up to 28 of 100 data sets.
 
-Copies of a photo and photos of a product form a group. The test assumes the worst case: all rows of a group are right,
-or all are wrong. Groups of sizes m then count as ``sum(m) ** 2 / sum(m ** 2)`` independent rows with the same accuracy
-(Kish, "Survey Sampling", 1965). Without groups, all rows are independent.
+Photos of one product form a group, as do copies of one photo. The test assumes the worst case: all rows of a group are
+right, or all are wrong. Groups of sizes m therefore count as ``sum(m) ** 2 / sum(m ** 2)`` independent rows with the
+same accuracy (Kish, "Survey Sampling", 1965). Without groups, all rows are independent.
 
-Judging by the confidences, the first set of a walk is the most likely to pass. Labels do not affect this choice, except
-through the temperature. So the proof stays valid. Wrong confidences lower the coverage, but never break the promise.
+A walk begins with the set that is most likely to pass, according to the confidences. The proof stays valid, because the
+labels affect this choice only through the temperature. Wrong confidences lower the coverage, but never break the
+promise.
 
-A target may use the set that a stricter target has proved. The promise is then broken only if this set is less precise
-than the target. Such a set passes most easily if it is small. The smallest set that can pass has ``fewest(stricter)``
+A target may use the set that a stricter target has proved. This set breaks the promise only if it is less precise than
+the target. An imprecise set passes most easily if it is small. The smallest set that can pass has ``fewest(stricter)``
 rows, all of them right. So the promise is broken with a probability of at most ``target ** fewest(stricter)``. This
 probability is subtracted from the error probability of the target's own walk (Bonferroni's inequality). :func:`budgets`
 also subtracts a share for refused classes.
@@ -34,7 +35,7 @@ OWN_MISTRUST: Final = 0.3
 _STEPS: Final = 20
 """Each tested set is larger than the previous set by about 1/20 of all rows."""
 _WRONG_LABELS: Final = 0.25
-"""Expected share of wrong labels, as a fraction of the allowed errors. Only affects the first set of a walk."""
+"""Expected number of errors, as a fraction of the allowed number. Only affects the first set of a walk."""
 _REFUSALS: Final = 0.001
 """Probability that a walk refuses a class whose precision is at least the target."""
 
@@ -60,10 +61,10 @@ def proved_rows(
         right: whether the row's likeliest class is the true one, ``(n,)``.
         precision: the precision to prove.
         mistrust: the allowed error probability.
-        own: which rows the network itself predicted, ``(n,)``. These rows must also pass a test of their own, with an
-            error probability of 30%. None if the network predicted all rows.
+        own: which rows the network itself predicted, ``(n,)``. These rows must also pass a separate test, with an error
+            probability of 30%. None if the network predicted all rows.
         groups: the group of each row, ``(n,)``. None if all rows are independent.
-        begin_by_own: whether the first set of the walk also depends on ``own``.
+        begin_by_own: whether ``own`` affects the choice of the walk's first set.
 
     Returns:
         The size of the largest proved set. Rows of equal confidence stay together.
@@ -131,7 +132,7 @@ def _chance(share: Rows, rows: Rows, precision: float) -> Rows:
 def budgets(share: float) -> Iterator[tuple[float, float]]:
     """The error probability of each target's walk, strictest target first.
 
-    ``share``: the fraction of MISTRUST for all targets together.
+    All targets together have an error probability of ``share`` times MISTRUST.
     """
     mistrusts: dict[float, float] = {}
     for precision in reversed(TARGETS):
@@ -141,15 +142,15 @@ def budgets(share: float) -> Iterator[tuple[float, float]]:
 
 
 def fewest(precision: float, mistrust: float) -> int:
-    """The smallest number of rows that proves a precision, if all of the rows are right."""
+    """The fewest rows that can prove a precision, if all are right."""
     return math.ceil(math.log(mistrust) / math.log(precision))
 
 
 def refused(guesses: Counts, right: Chosen, groups: Counts, precision: float, classes: int, share: float) -> Chosen:
     """Which classes or nodes of a proved set are less precise than the target, ``bool (classes,)``.
 
-    A class that is precise enough is refused in at most ``share * 0.1%`` of data sets. Every other refusal makes the
-    rest of the set more precise.
+    A class that is precise enough is refused in at most ``share * 0.1%`` of data sets. A correct refusal makes
+    the rest of the set more precise.
     """
     wrong, counts = (np.bincount(labels, minlength=classes) for labels in (guesses[~right], guesses))
     (kinds, _), sizes = np.unique(np.stack([guesses, groups]), axis=1, return_counts=True)

@@ -79,9 +79,8 @@ def difference_interval(more: float, less: float, rows: float) -> Interval:
     0.5 is added to each cell of the 2×2 table, so the width is above 0 even without any difference. Source: Agresti and
     Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in Medicine 24, 2005.
 
-    ``more``: number of rows with a hit only in the first proportion. ``less``: number of rows with a hit only in the
-    second. ``rows``: total number of rows, at least 1. The numbers may be fractions, because dependent rows count less
-    than 1 each.
+    ``more``, ``less``: number of rows that only the first or only the second proportion counts. ``rows``: total number
+    of rows, at least 1. The numbers may be fractions, because dependent rows count less than 1 each.
     """
     total = rows + 2
     middle = (more - less) / total

@@ -172,7 +172,7 @@ def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float
 
     The limit is the ``ceil((n + 1) kept)``-th smallest of n scores, the quantile of conformal prediction (Vovk et al.,
     2005). With fewer than 19 scores (for 0.95), the limit is the largest score, without this guarantee. ``scores``: at
-    least one, from product photos that trained neither the network nor the score.
+    least one, of product photos that were not used to train the network or the score.
     """
     return float(np.sort(scores)[_rank(len(scores), kept) - 1])
 
@@ -225,8 +225,7 @@ def relative_difference(
 ) -> npt.NDArray[np.float64]:
     """Relative differences of out-of-distribution scores ``(n,)``; infinity for NaN.
 
-    A score may be near 0 by chance. So the divisor is never below the absolute limit, the median absolute expected
-    score, or 0.01.
+    A score may be near 0 by chance. So the divisor is ``max(|expected|, |limit|, median(|expected|), 0.01)``.
     """
     if not len(expected):
         return np.zeros(0)

@@ -5,17 +5,17 @@ above the out-of-distribution limit go to review. For the remaining rows, :mod:`
 the precision from the highest confidence down. The threshold is the lowest proved confidence.
 
 Classes may be leaves of a tree. If a row's class is below its threshold, the row's label is the nearest ancestor that
-reaches its own threshold. Levels are proved in order, from the classes up. The test of a level uses the rows without a
-label from a lower level. These rows are sorted by the probability of the node above their likeliest class. A row is
-right if its true class is also under this node. The classes get half of the error probability of 5%. The levels above
-the classes share the rest equally. By Bonferroni's inequality, at least one level breaks its promise in at most 5% of
-data sets. If every level keeps its promise, all labels together keep the promise.
+reaches its own threshold. Levels are proved in order, from the classes up. A level is tested on the rows that got no
+label on lower levels, sorted by the probability of the node above their likeliest class. A row is right if its true
+class is also under this node. The classes get half of the error probability of 5%. The levels above the classes share
+the rest equally. By Bonferroni's inequality, at least one level breaks its promise in at most 5% of data sets. If every
+level keeps its promise, all labels together keep the promise.
 
-The labels of the lower level decide which rows the next level tests. This does not raise the error probability. Rows
-reach the next level because of errors on the lower level. A row that is wrong on the lower level is right on the next
-level at most as often as other rows (Harris's inequality, 1960). So the errors can only lower the next level's
-probability of passing. The same holds for the rows of a refused class. Labelled rows have no effect, because they are
-independent of the other rows.
+The labels of one level decide which rows are tested on the next level. This choice does not raise the error
+probability. Errors on one level move rows to the next level. A row that is wrong on one level is right on the next
+level at most as often as other rows (Harris's inequality, 1960). So errors can only make the next level's test harder
+to pass. The rows of a refused class have the same effect. Labelled rows do not affect the next level's test, because
+rows are independent.
 
 ``benchmarks/promises.py`` and ``benchmarks/trees.py`` measure the coverage, and how often the promise is broken.
 """
@@ -52,7 +52,7 @@ class HeldOutLogits:
         logits: class logits, ``float32 (n, classes)``.
         labels: class indices ``(n,)``.
         known: whether the out-of-distribution score is within the limit, ``bool (n,)``.
-        groups: an index below n for each row, ``(n,)``. Copies of a photo and photos of a product share an index.
+        groups: group indices below n, ``(n,)``. Photos of one product share a group, as do copies of one photo.
     """
 
     logits: npt.NDArray[np.float32]
@@ -99,10 +99,10 @@ def fit_confidence(
 ) -> Confidence:
     """Fit the temperature, and find the thresholds of every target.
 
-    ``validation`` is predicted by the network itself. Each of ``folds`` is predicted by another network, trained
-    without these photos, and gets its own temperature. ``cv``: each fold was a full training, so its rows count as the
-    network's own, with the same temperature. ``unknown``: the network's limit, set on the ``validation`` rows. New
-    photos above this limit lower the coverage.
+    ``validation`` is predicted by the network itself. Each of ``folds`` is predicted by another network, which was
+    trained without these photos and has its own temperature. ``cv``: whether the other networks were fully trained. If
+    so, their rows count as the network's own, at the same temperature. ``unknown``: the out-of-distribution limit,
+    computed from the ``validation`` rows. New photos above this limit lower the coverage.
     """
     within = expected_within(len(validation.labels)) if unknown else None
     out_of_fold = sum(len(fold.labels) for fold in folds)
@@ -134,16 +134,16 @@ def precision_targets(
     """Find the thresholds of every target in TARGETS, in that order.
 
     Coverage is measured on the network's own rows. ``within``: the expected share of new product photos within the
-    out-of-distribution limit. By default, this share comes from the network's own rows. If these rows also set the
-    limit, pass ``within``. All classes share a threshold. A class is refused if its precision above the threshold is
+    out-of-distribution limit. The default is measured on the network's own rows. Pass ``within`` if the limit was also
+    computed from these rows. All classes share a threshold. A class is refused if its precision above the threshold is
     significantly below the target. Otherwise large and easy classes would hide a bad class. All rows of a refused class
     go to review. The promise holds for all classes together, not for each class. A target covers at least as many rows
     as a stricter target. The same rules apply to the nodes of each level of a ``tree``.
 
-    ``others``: rows from other networks, trained in the same way on fewer photos or for a shorter time. The proof then
-    uses all rows together. It assumes that equal confidence means equal accuracy in all networks. The network's own
-    rows must also pass a test of their own, with an error probability of 30%. In simulations, the promise of 0.98 was
-    broken in 14% of the data sets with an overconfident network, and in 2% with a slightly overconfident network.
+    ``others``: rows from other networks, trained in the same way on fewer photos or for a shorter time. The proof uses
+    the rows of all networks together. It assumes that equal confidence means equal accuracy in all networks. The
+    network's own rows must also pass a separate test, with an error probability of 30%. In simulations of overconfident
+    networks, the promise of 0.98 was broken in 14% of data sets, and in 2% if the overconfidence was slight.
     """
     pool, classes = _pooled(own, others), own.probabilities.shape[1]
     leaves, share = _of_classes(pool), _shares(tree)[0]
@@ -163,7 +163,7 @@ def precision_targets(
 
 
 def joined_groups(parts: Sequence[HeldOutLogits | HeldOutRows]) -> Counts:
-    """The groups of all ``parts``, with different indices in each part."""
+    """Join the group indices of all ``parts``. No two parts share an index."""
     first = np.cumsum([0, *(len(part.groups) for part in parts)])
     return np.concatenate([part.groups + start for part, start in zip(parts, first[:-1], strict=True)])
 
@@ -176,7 +176,7 @@ def _reach(target: PrecisionTarget) -> tuple[float, float]:
 class _Pool:
     """The rows within the out-of-distribution limit, from all networks.
 
-    ``own``: which rows the network itself predicted. None if all rows are its own.
+    ``own``: which rows the network itself predicted. None if the network predicted all rows.
     """
 
     rows: HeldOutRows
@@ -299,12 +299,12 @@ def default_precision(targets: Sequence[PrecisionTarget]) -> float | None:
 
 
 def fewest_rows(precision: float, *, tree: bool = False) -> int:
-    """The fewest rows that can prove a target, all of them right. For 0.98: 152 rows, or 185 with a ``tree``."""
+    """The fewest rows that can prove a target, if all are right. For 0.98: 152 rows, or 185 with a ``tree``."""
     return fewest(precision, dict(budgets(_OF_CLASSES if tree else 1.0))[precision])
 
 
 def fewest_own_rows(precision: float) -> int:
-    """The fewest own rows that can confirm a proof by other networks' rows, all of them right."""
+    """The fewest of a network's own rows that can pass their separate test, if all are right."""
     return fewest(precision, OWN_MISTRUST)
 
 

@@ -44,7 +44,7 @@ class _Connection:
     """A process's connection to S3.
 
     Attributes:
-        files: the file system of s3fs, which connects on first use, from any thread.
+        files: connects on first use, from any thread.
         buckets: names of buckets that exist.
     """
 
@@ -52,8 +52,8 @@ class _Connection:
     buckets: set[str] = field(default_factory=set)
 
 
-# Connections by process and S3 settings. A child cannot use or close its parent's connection, because the event loop
-# runs only in the parent.
+# One connection for each process and its S3 settings. A child cannot use or close its parent's connection, because the
+# event loop runs only in the parent.
 _CONNECTIONS: Final[dict[tuple[int, frozenset[tuple[str, str]]], _Connection]] = {}
 
 

@@ -29,7 +29,7 @@ class Storage(Protocol):
 
     @property
     def place(self) -> str:
-        """The folder or ``s3://`` URL, as a person would write it."""
+        """The folder's path or the ``s3://`` URL."""
 
     @property
     def scratch(self) -> Path:
@@ -83,7 +83,7 @@ class Storage(Protocol):
         """Names of the folders directly under the root, in order."""
 
     def child(self, folder: str) -> "Storage":
-        """A folder of this storage, as a storage."""
+        """The storage of a folder in this storage."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class FolderStorage:
         replace_file(self.root / key, data)
 
     def upload(self, key: str, file: Path) -> None:
-        """See :meth:`Storage.upload`. The file must be on the same disk."""
+        """See :meth:`Storage.upload`. The file must be on the storage's disk."""
         final = self.root / key
         file.replace(final)
         sync_folder(final.parent)
