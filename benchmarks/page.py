@@ -13,7 +13,7 @@ IMAGES = _ROOT / "docs" / "images"
 _HEAD = """# Benchmarks
 
 This page compares Hangtag with other programs for the same work. `make bench` measures it (40 minutes on two cores).
-`make bench ONLY=bulk,guard` measures two parts, and continues a run that was stopped.
+`make bench ONLY=bulk,guard` measures only these two parts, for example to finish a stopped run.
 
 - **Turns**: the programs take turns in one run, so a slower machine slows all programs. First, a short turn
   warms the caches.
@@ -28,7 +28,7 @@ _COLUMNS = """\
 - **Memory**: the highest sum over all processes. Shared pages count once. For `hangtag submit`: worker plus Redis.
 - **Same labels**: the share of photos with the same label as from `hangtag label`, with int8 or float32.
 - **Bare loop**: a script that decodes like Hangtag, runs the same ONNX file and writes no result.
-- **Computes in**: the precisions that OpenVINO chooses on this processor.
+- **Computes in**: the number formats that OpenVINO chooses on this processor.
 """
 _LABEL, _QUEUE = "hangtag label", "hangtag submit, workers waiting"
 _GOALS = {
@@ -150,7 +150,7 @@ def _long(part: Mapping[str, Any]) -> list[str]:
     return [
         "## A longer job\n",
         _measured(part),
-        "The programs and the file are the same as above. The start takes the same time for any number of photos.\n",
+        "The start takes the same time for any number of photos.\n",
         *_compared(part, "long"),
     ]
 
@@ -172,9 +172,8 @@ def _float32(part: Mapping[str, Any]) -> list[str]:
         "## Programs with float32\n",
         _measured(part),
         "Keras, PyTorch and Ray Data run as in their documentation. All programs run the same float32 network, except "
-        "`hangtag label, int8`, which shows the gain of int8. The picture also has the programs of the first "
-        "table.\n",
-        "![Images a second, processor time and memory of each contestant](images/benchmark-bulk.svg)\n",
+        "`hangtag label, int8`, which shows the gain of int8.\n",
+        "![Images a second, processor time and memory of each program](images/benchmark-bulk.svg)\n",
         *_compared(part),
         *(_winners(part, f"{_LABEL}, {variant}") for variant in ("float32", "int8")),
     ]
@@ -311,8 +310,8 @@ def _growth(part: Mapping[str, Any]) -> list[str]:
     return [
         "## Growth\n",
         _measured(part),
-        f"These catalogues repeat {part['distinct_photos']} photos. Each photo is decoded once, so the figures hardly "
-        "include decoding and the network. `hangtag submit` ran once for each size, with a worker that "
+        f"These catalogues repeat {part['distinct_photos']} photos. Each photo is decoded only once, so decoding and "
+        "the network hardly affect the figures. `hangtag submit` ran once for each size, with a worker that "
         "had one slot for each core and a loaded model.\n",
         f"- **Processor time a row, compared with {first:,} rows**: {flat or 'not measured'} (goal: within 5%). These "
         "figures include the start.\n"
@@ -348,10 +347,10 @@ def _guard(part: Mapping[str, Any]) -> list[str]:
     return [
         "## The guard\n",
         _measured(part),
-        "`make bench-quick` measures these six ratios again. It fails if a ratio fell by 15%, and none of its turns "
-        "reaches the median here. The second ratio compares Hangtag with a bare loop, and the last ratio with bare "
-        "imports. The other ratios compare Hangtag with a plain script of Pillow and ONNX Runtime. Above 1, Hangtag "
-        "is better.\n",
+        "`make bench-quick` measures these six ratios again. The command fails if a ratio's median fell by 15% and all "
+        "of its turns are below the median in this table. The second ratio compares Hangtag with a bare loop, and the "
+        "last ratio with a process that only imports packages. The other ratios compare Hangtag with a plain script of "
+        "Pillow and ONNX Runtime. Above 1, Hangtag is better.\n",
         _table(
             [{"name": name, "ratio": ratio} for name, ratio in part["ratios"].items()],
             {"ratio": "{name}", "median": _range("ratio", 3)},
