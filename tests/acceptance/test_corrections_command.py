@@ -157,7 +157,8 @@ def test_a_review_list_goes_through_a_spreadsheet_back_into_the_result(tmp_path:
     elsewhere = run_hangtag("corrections", "apply", str(result), "--corrections", str(tmp_path / "none.csv"))
     assert elsewhere.returncode == 2, "a wrong name is no result without corrections"
     found = json.loads(run_hangtag("corrections", "apply", str(result), "--corrections", into, "--json").stdout)
-    assert (found["changed"], found["confirmed"], found["left"], found["rows"]) == (1, 1, 1, 4)
+    assert (found["changed"], found["confirmed"], found["rows"]) == (1, 1, 4)
+    assert found["to_review"] == {str(sheet.with_name("review.corrected.csv")): 1}
     shown = run_hangtag("corrections", "apply", str(result), "--corrections", into).stdout
     assert "Next: hangtag retrain CONFIG.toml" in shown
     corrected = pq.read_table(result.with_name("labels.corrected.parquet")).to_pylist()

@@ -122,7 +122,8 @@ def test_answers_to_each_question_are_applied_without_a_file_of_all(tmp_path: Pa
     assert json.loads(done.stdout)["changed"] == same, done.stderr
     table = run_hangtag("corrections", "apply", output, "--corrections", said).stdout
     assert " labels " in table
-    assert "rows for review, not answered yet" in table
+    assert "Still to review: " in table
+    assert "questions/colour/review.corrected.csv" in one_line(table)
     with (tmp_path / "labels.corrected.csv").open(newline="") as file:
         assert next(row for row in csv.DictReader(file) if row["colour_reviewed_by"])["colour_label"] == other
 

@@ -155,7 +155,7 @@ class ClassMix(_Record):
         name, share, before = self.shares
         if self.holds:
             interval = f"{self.expected:.1%} (from {self.low:.1%} to {self.high:.1%}) of the labels should be right"
-            finding = f"With this mix of classes, {interval}"
+            finding = f"If these photos are like the training photos, {interval}"
             if self.low == 1:
                 finding = "With this mix of classes, no proof photo gets a wrong label"
             return f"{finding}; {self.promised:.0%} is promised."
