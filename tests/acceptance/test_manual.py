@@ -36,6 +36,8 @@ def shop(tmp_path: Path, drawn: Path, small_run: Path, bundle: Path, monkeypatch
     for name in ("products.csv", "monday.csv", "tuesday.csv"):
         text = "".join(f"{sku},{photo},{photo}\n" for sku, photo in rows)
         (tmp_path / name).write_text(f"sku,image,main_photo\n{text}")
+    export = "".join(f"{sku},{'' if at % 2 else sku},,{photo}\n" for at, (sku, photo) in enumerate(rows))
+    (tmp_path / "products_export.csv").write_text(f"Handle,Title,Type,Image Src\n{export}")
     for name in ("shoe.jpg", "hat.png"):
         shutil.copy(photos[0], tmp_path / name)
     monkeypatch.chdir(tmp_path)
