@@ -110,13 +110,7 @@ def import_corrections(
     """Add a file's votes to the store, unless a vote is invalid or has an unknown label."""
     job = _job_of(file.absolute().parent)
     completed = _completed(file.absolute(), options, job)
-    moved = "" if completed.prefix else _moved_prefix(file, options)
-    if moved and (job or store.question_files()):
-        msg = (
-            f"Expected {file} in its job's folder: its columns begin with {moved}, which may be a question; copy it "
-            "there. Without the job, pass the question's own file as --corrections."
-        )
-        raise InputError(msg)
+    moved = "" if completed.prefix else _moved_prefix(file, options, accept=not job and not store.question_files())
     completed = replace(completed, prefix=completed.prefix or moved)
     review = read_review(file, completed, now())
     read_as = _read_as(file, review, completed, store.votes())
@@ -196,12 +190,20 @@ def _completed(file: Path, options: ImportOptions, job: Job | None) -> ImportOpt
     )
 
 
-def _moved_prefix(file: Path, options: ImportOptions) -> str:
+def _moved_prefix(file: Path, options: ImportOptions, *, accept: bool) -> str:
     """The prefix of Hangtag's columns in a file outside its job's folder. A catalogue may have ``incorrect_label``."""
     names = _reader(file, options).schema.names if file.is_file() else ()
     ends = [name.removesuffix(CORRECT_LABEL) for name in names if name.endswith(CORRECT_LABEL)]
     own = [prefix for prefix in ends if {f"{prefix}label", f"{prefix}sha256"} & set(names)]
-    return own[0] if len(own) == 1 and "" not in ends else ""
+    if len(own) != 1 or "" in ends:
+        return ""
+    if not accept:
+        msg = (
+            f"Expected {file} in its job's folder: its columns begin with {own[0]}, which may be a question; copy it "
+            "there. Without the job, pass the question's own file as --corrections."
+        )
+        raise InputError(msg)
+    return own[0]
 
 
 def _job_of(folder: Path) -> Job | None:
