@@ -192,7 +192,7 @@ def _completed(file: Path, options: ImportOptions, job: Job | None) -> ImportOpt
 
 def _moved_prefix(file: Path, options: ImportOptions, *, accept: bool) -> str:
     """The prefix of Hangtag's columns in a file outside its job's folder. A catalogue may have ``incorrect_label``."""
-    names = _reader(file, options).schema.names if file.is_file() else ()
+    names: Sequence[str] = _reader(file, options).schema.names if file.is_file() else ()
     ends = [name.removesuffix(CORRECT_LABEL) for name in names if name.endswith(CORRECT_LABEL)]
     own = [prefix for prefix in ends if {f"{prefix}label", f"{prefix}sha256"} & set(names)]
     if len(own) != 1 or "" in ends:
