@@ -105,7 +105,7 @@ def test_a_file_with_a_bad_row_is_refused_as_a_whole(tmp_path: Path) -> None:
         "corrections", "import", str(tmp_path / "bad.csv"), "--corrections", str(tmp_path / "corrections.csv")
     )
     assert done.returncode == 2
-    assert "row 3: " in done.stderr
+    assert "row 4: " in done.stderr
     assert not (tmp_path / "corrections.csv").exists()
 
 

@@ -23,12 +23,13 @@ FILES = {
     "bad rows": f"{HEAD}\n,abc,hats,,anna,,\n,,hats,,anna,,\n,{A},,,anna,,\n,{A},hats,,anna,,soon\n,{A},hats,,,,\n"
     f',{A},hats,,anna,,2999-01-01\n,{A},"ha\nts",,anna,,\n',
     "no label": "image,name\n1.jpg,x\n",
-    "a copied review list of a question": f"colour_correct_label,colour_label,colour_sha256\nred,blue,{A}\n",
+    "a copied review list of a question": f"colour_correct_label,colour_label,colour_sha256\nblue,blue,{A}\n",
     "no photo": "name,label\nx,hats\n",
     "a cell without its sha256": 'image,label\n"data:,x",hats\n',
-    "a typing error": f"sha256,label\n{A},boot\n{B},?\n{C},Boots\n",
+    "a typing error": f"sha256,label\n{A},boot\n{B},?\n",
     "a path": f"sha256,label\n{A},Coats > Parkas\n",
     "a picture twice": f"image,sha256,label\n/gone/0.jpg,{'d' * 64},boots\n/gone/0.jpg,{'d' * 64},boots\n",
+    "other capitals": f"sha256,label\n{B},Hats\n",
     "answers": f"image,sha256,label\n/gone/1.jpg,{B},boots\n/gone/2.jpg,,hats\n",
 }
 

@@ -20,7 +20,7 @@ from models.errors import InputError
 from models.photo import NONE
 from models.storage.storage import FolderStorage
 from models.taxonomy import PATH_MARK
-from models.text import label_text
+from models.text import label_text, number_of
 from trainer.corrections.store import Added, CorrectionStore, refuse_rows
 from trainer.corrections.votes import COLUMNS, PhotoVotes, Remark, Vote, parse_vote, resolve
 from trainer.data.csv_files import data_folder
@@ -82,7 +82,8 @@ class ReviewFile:
 class Imported:
     """The result of an import, with all votes on each photo.
 
-    ``lost``: paths without a file. ``root``: the photos' folder from the job or run, if any.
+    ``lost``: paths without a file. ``root``: the photos' folder from the job or run, if any. ``remarks``: the import's
+    own decisions.
     """
 
     file: ReviewFile
@@ -90,6 +91,7 @@ class Imported:
     resolved: dict[str, PhotoVotes]
     lost: tuple[str, ...]
     root: Path | None
+    remarks: tuple[str, ...]
 
     @property
     def by_label(self) -> dict[str, int]:
@@ -106,27 +108,48 @@ def import_corrections(
     file: Path, store: CorrectionStore, options: ImportOptions, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> Imported:
     """Add a file's votes to the store, unless a vote is invalid or has an unknown label."""
-    completed = _completed(file.absolute(), options)
+    job = _job_of(file.absolute().parent)
+    completed = _completed(file.absolute(), options, job)
+    moved = "" if completed.prefix else _moved_prefix(file, options, accept=not job and not store.question_files())
+    completed = replace(completed, prefix=completed.prefix or moved)
     review = read_review(file, completed, now())
-    _refuse_unknown(file, review, completed, store.votes())
-    added = store.add(list(map(_hashed, review.timed)), list(map(_hashed, review.untimed)))
+    read_as = _read_as(file, review, completed, store.votes())
+
+    def final(vote: Vote) -> Vote:
+        return _hashed(replace(vote, label=read_as.get(vote.label, vote.label)))
+
+    added = store.add(list(map(final, review.timed)), list(map(final, review.untimed)))
     places = dict.fromkeys(vote.image for vote in review.votes if vote.path is not None)
     lost = tuple(place for place in places if not os.path.isfile(place))  # noqa: PTH113 - Path.is_file may raise errors
     root = None if options.image_root else completed.image_root
-    return Imported(review, added, resolve(added.all), lost, root)
+    return Imported(review, added, resolve(added.all), lost, root, tuple(_remarks(review, read_as, moved)))
 
 
-def _refuse_unknown(file: Path, review: ReviewFile, options: ImportOptions, before: Sequence[Vote]) -> None:
-    """Refuse labels that are new to the model and to earlier votes. If no label is known, accept any class name."""
+def _remarks(review: ReviewFile, read_as: Mapping[str, str], moved: str) -> Iterator[str]:
+    if moved:
+        yield f"Columns begin with {moved}: if this is a question, its answers need their own --corrections file."
+    for label, known in read_as.items():
+        yield f"Read as {known[:80]}: {label[:80]!r} ({number_of(len(review.rows_of[label]), 'row')})"
+
+
+def _read_as(file: Path, review: ReviewFile, options: ImportOptions, before: Sequence[Vote]) -> dict[str, str]:
+    """Match labels with other capitals to known labels. Refuse labels that are new to the model and to earlier votes.
+
+    If no label is known, accept any class name.
+    """
     known = {vote.label for vote in before} | {vote.was for vote in (*before, *review.votes)}
     known = (known | review.named | options.classes) - {""}
     accepted = known | {*map(label_text, options.new_labels), ""}
-    by_folded = {label.casefold(): label for label in sorted(known, reverse=True)}
+    by_folded = defaultdict[str, list[str]](list)
+    for label in sorted(accepted):
+        by_folded[label.casefold()].append(label)
+    others = [label for label in review.rows_of if label not in accepted]
+    read_as = {label: alike[0] for label in others if len(alike := by_folded.get(label.casefold(), [])) == 1}
     faults = [
         (row, _unknown_words(label, by_folded))
-        for label, rows in review.rows_of.items()
-        if label not in accepted and (known or PATH_MARK in label)
-        for row in rows
+        for label in others
+        if label not in read_as and (known or PATH_MARK in label)
+        for row in review.rows_of[label]
     ]
     if faults:
         to_do = (
@@ -134,25 +157,24 @@ def _refuse_unknown(file: Path, review: ReviewFile, options: ImportOptions, befo
             f"each new class. In {CORRECT_LABEL}, 'not a product' and 'more than one' are answers, too"
         )
         raise refuse_rows(file, faults, to_do)
+    return read_as
 
 
-def _unknown_words(label: str, by_folded: Mapping[str, str]) -> str:
+def _unknown_words(label: str, by_folded: Mapping[str, list[str]]) -> str:
     words, folded = f"unknown label {label[:80]!r}", label.casefold()
     if PATH_MARK in label:
         return f"{words}; it looks like a path in a tree: write the class's own name"
     near = get_close_matches(folded, by_folded, n=1, cutoff=_ALIKE)
-    capitals = " (other capitals)" if folded in near else ""
-    return f"{words}; do you mean {by_folded[near[0]][:80]!r}{capitals}?" if near else words
+    return f"{words}; do you mean {' or '.join(repr(one[:80]) for one in by_folded[near[0]])}?" if near else words
 
 
-def _completed(file: Path, options: ImportOptions) -> ImportOptions:
+def _completed(file: Path, options: ImportOptions, job: Job | None) -> ImportOptions:
     """Fill missing options from the job or run in the file's folder."""
     run = Run(file.parent)
     if (run.path / "args.json").is_file():
         args = run.args()
         root = options.image_root or _there(data_folder(Path(args.data)))
         return replace(options, image_root=root, classes=frozenset(args.classes))
-    job = _job_of(file.parent)
     if job is None:
         return options
     root = None if is_url(job.spec.image_root) else _there(Path(job.spec.image_root))
@@ -166,6 +188,22 @@ def _completed(file: Path, options: ImportOptions) -> ImportOptions:
         classes=frozenset(map(label_text, bundle.manifest.labels if bundle else ())),
         above_classes=frozenset(map(label_text, (job.model.taxonomy or {}).values())),
     )
+
+
+def _moved_prefix(file: Path, options: ImportOptions, *, accept: bool) -> str:
+    """The prefix of Hangtag's columns in a file outside its job's folder. A catalogue may have ``incorrect_label``."""
+    names: Sequence[str] = _reader(file, options).schema.names if file.is_file() else ()
+    ends = [name.removesuffix(CORRECT_LABEL) for name in names if name.endswith(CORRECT_LABEL)]
+    own = [prefix for prefix in ends if {f"{prefix}label", f"{prefix}sha256"} & set(names)]
+    if len(own) != 1 or "" in ends:
+        return ""
+    if not accept:
+        msg = (
+            f"Expected {file} in its job's folder: its columns begin with {own[0]}, which may be a question; copy it "
+            "there. Without the job, pass the question's own file as --corrections."
+        )
+        raise InputError(msg)
+    return own[0]
 
 
 def _job_of(folder: Path) -> Job | None:
@@ -265,13 +303,7 @@ def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[s
     lacks_label = CORRECT_LABEL not in columns and is_guess
     if lacks_label or not {"image", "sha256"} & set(columns):
         lacks = f"a column label or {CORRECT_LABEL}" if lacks_label else "a column sha256, or a column with the photos"
-        prefixed = next((name for name in names if name.endswith(f"_{CORRECT_LABEL}")), None) if lacks_label else None
-        advice = (
-            f"import the file from its job's folder, where Hangtag finds the prefix of {prefixed}"
-            if prefixed
-            else "rename a column, or pass --image-column"
-        )
-        msg = f"Expected {lacks} in {path}: {advice}. Found {_names_words(names)}."
+        msg = f"Expected {lacks} in {path}: rename a column, or pass --image-column. Found {_names_words(names)}."
         raise InputError(msg)
     return columns
 

@@ -50,6 +50,8 @@ def import_and_show(
     if not one_models and not store.path.stem.endswith(f"-{question}"):
         store = store.of_question(question)
     done = import_corrections(file, store, options)
+    for remark in done.remarks:
+        Console(stderr=True).say(remark, "yellow")
     if done.lost:
         lead = "1 path leads" if len(done.lost) == 1 else f"{len(done.lost):,} paths lead"
         Console(stderr=True).say(

@@ -271,10 +271,13 @@ def _rows_words(numbers: Sequence[int]) -> str:
 
 
 def refuse_rows(path: Path, faults: Iterable[tuple[int, str]], to_do: str) -> InputError:
-    """The error for invalid rows. A fault is (row number, reason); row 1 is the first after the header."""
+    """The error for invalid rows. A fault is (number, reason); number 1 is the first row below the header.
+
+    The message counts as a spreadsheet, where the header is row 1.
+    """
     by_reason: dict[str, list[int]] = {}
     for number, reason in faults:
-        by_reason.setdefault(reason, []).append(number)
+        by_reason.setdefault(reason, []).append(number + 1)
     lines = [f"{_rows_words(numbers)}: {reason}" for reason, numbers in by_reason.items()]
     more = [f"and {len(lines) - _MOST_LINES:,} more"] if len(lines) > _MOST_LINES else []
     shown = "\n  ".join([*lines[:_MOST_LINES], *more])

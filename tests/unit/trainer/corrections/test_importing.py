@@ -142,7 +142,7 @@ def test_a_label_above_classes_is_no_answer(tmp_path: Path) -> None:
     model = SPEC.questions[0].model.model_copy(update={"taxonomy": {"boots": "shoes", "sandals": "shoes"}})
     spec = SPEC.model_copy(update={"questions": (Question(name="", model=model),)})
     (tmp_path / "job.json").write_text(spec.model_dump_json())
-    with pytest.raises(InputError, match=r"row 2: .*shoes"):
+    with pytest.raises(InputError, match=r"row 3: .*shoes"):
         imported(tmp_path, "image,label\n1.jpg,boots\n2.jpg,shoes\n")
 
 
@@ -185,22 +185,64 @@ def test_prefix_and_image_column_are_those_of_the_job_beside_the_file(tmp_path: 
 
 def test_an_unknown_label_is_refused_with_the_whole_file(tmp_path: Path) -> None:
     head = "image,top_k,label,correct_label\n"
-    sheet = f"{head}1.jpg,boots 0.60; hat 0.40,boots,hatt\n2.jpg,boots 0.90,boots,scarf\n3.jpg,,boots,Boots\n"
-    refused = r"""(?s)3 rows cannot .*--new-label LABEL.*
-  row 1: unknown label 'hatt'; do you mean 'hat'\?
-  row 2: unknown label 'scarf'
-  row 3: unknown label 'Boots'; do you mean 'boots' \(other capitals\)\?$"""
+    sheet = f"{head}1.jpg,boots 0.60; hat 0.40,boots,hatt\n2.jpg,boots 0.90,boots,scarf\n"
+    refused = r"""(?s)2 rows cannot .*--new-label LABEL.*
+  row 2: unknown label 'hatt'; do you mean 'hat'\?
+  row 3: unknown label 'scarf'$"""
     with pytest.raises(InputError, match=refused):
         imported(tmp_path, sheet)
     with pytest.raises(InputError, match="scarf"):
-        imported(tmp_path, sheet, new_labels=("hatt", "Boots"))
+        imported(tmp_path, sheet, new_labels=("hatt",))
     assert not (tmp_path / "corrections.csv").exists()
-    assert imported(tmp_path, sheet, new_labels=("hatt", "scarf", "Boots")).added.votes
+    assert imported(tmp_path, sheet, new_labels=("hatt", "scarf")).added.votes
     assert len(imported(tmp_path, "image,label\n5.jpg,hatt\n6.jpg,scarf\n").added.votes) == 2
 
 
+@pytest.mark.parametrize("head", ["sha256,was,label", "sha256,label,correct_label"])
+def test_a_label_in_other_capitals_is_read_as_the_only_known_one_with_a_remark(tmp_path: Path, head: str) -> None:
+    done = imported(tmp_path, f"{head}\n{A},t-shirt,T-Shirt\n{B},t-shirt,T-Shirt\n{C},t-shirt,T-SHIRT\n")
+    assert done.by_label == {"t-shirt": 3}
+    assert done.remarks == ("Read as t-shirt: 'T-Shirt' (2 rows)", "Read as t-shirt: 'T-SHIRT' (1 row)")
+    new = imported(tmp_path, f"{head}\n{A},t-shirt,scarf\n{B},t-shirt,T-Shirt\n", new_labels=("Scarf", "T-Shirt"))
+    assert (new.by_label, new.remarks) == ({"Scarf": 1, "T-Shirt": 1}, ("Read as Scarf: 'scarf' (1 row)",))
+    with pytest.raises(InputError, match=r"row 2: unknown label 'T-SHIRT'; do you mean 'T-Shirt' or 't-shirt'\?$"):
+        imported(tmp_path, f"{head}\n{A},t-shirt,T-SHIRT\n{A},t-shirt,T-Shirt\n")
+
+
+def test_a_review_csv_that_was_mailed_keeps_its_prefix(tmp_path: Path) -> None:
+    head = "hangtag_row,hangtag_correct_label,hangtag_label,hangtag_thumbnail,main,label,incorrect_label,hangtag_sha256"
+    done = imported(
+        tmp_path, f"{head}\n1,hats,boots,/p/1.jpg,1.jpg,x,y,{A}\n2,,boots,,,x,y,{B}\n", new_labels=("hats",)
+    )
+    assert [(vote.sha256, vote.image, vote.label, vote.was) for vote in done.added.votes] == [
+        (A, "/p/1.jpg", "hats", "boots")
+    ]
+    assert done.remarks[0].startswith("Columns begin with hangtag_: ")
+
+
+@pytest.mark.parametrize("head", ["image,incorrect_label", "a_correct_label,a_label,b_correct_label,b_sha256,a_sha256"])
+def test_a_catalogues_column_or_one_of_several_is_no_prefix(tmp_path: Path, head: str) -> None:
+    with pytest.raises(InputError, match="Expected a column label or correct_label"):
+        imported(tmp_path, f"{head}\n")
+    with_label = imported(tmp_path, f"sha256,label,incorrect_label,old_correct_label\n{A},hats,boots,boots\n")
+    assert (with_label.by_label, with_label.remarks) == ({"hats": 1}, ())
+
+
+def test_the_mailed_list_of_a_question_never_joins_the_answers_to_another(tmp_path: Path) -> None:
+    text, mailed = f"colour_correct_label,colour_label,colour_sha256\nred,red,{A}\n", tmp_path / "mailed"
+    mailed.mkdir()
+    (tmp_path / "corrections-colour.csv").touch()
+    with pytest.raises(InputError, match="begin with colour_, which may be a question"):
+        imported(tmp_path, text)
+    own = CorrectionStore(tmp_path / "corrections-colour.csv")
+    assert import_corrections(tmp_path / "file.csv", own, ANNA).by_label == {"red": 1}
+    (mailed / "job.json").write_text(SPEC.model_dump_json())
+    with pytest.raises(InputError, match="copy it there"):
+        imported(mailed, text)
+
+
 def test_a_path_in_a_tree_is_no_class_even_in_the_first_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"row 1: unknown label 'Coats > Parkas'.*path in a tree"):
+    with pytest.raises(InputError, match=r"row 2: unknown label 'Coats > Parkas'.*path in a tree"):
         imported(tmp_path, "image,label\n1.jpg,Coats > Parkas\n")
     assert imported(tmp_path, "image,label\n1.jpg,Parkas\n").by_label == {"Parkas": 1}
 
@@ -232,7 +274,7 @@ def test_a_file_without_labels_is_refused_with_advice_before_its_columns(tmp_pat
 
 def test_rows_with_the_same_fault_are_one_line(tmp_path: Path) -> None:
     text = "image,label\n" + "".join(f"{number}.jpg,hat\n" for number in range(20))
-    with pytest.raises(InputError, match=r"20 rows .*\n  rows 1, 2, 3, 4, 5 and 15 more: expected a reviewer[^\n]*$"):
+    with pytest.raises(InputError, match=r"20 rows .*\n  rows 2, 3, 4, 5, 6 and 15 more: expected a reviewer[^\n]*$"):
         imported(tmp_path, text, reviewer=None)
 
 

@@ -188,6 +188,6 @@ def test_several_writers_lose_no_vote_and_a_killed_one_no_confirmed_answer(tmp_p
 def test_each_bad_row_is_named_and_nothing_is_written(store: CorrectionStore) -> None:
     lines = GOLDEN.replace("anna", "")
     store.path.write_text(lines)
-    with pytest.raises(InputError, match=r"rows 1, 3: "):
+    with pytest.raises(InputError, match=r"rows 2, 4: "):
         store.add([vote()])
     assert store.path.read_text() == lines
