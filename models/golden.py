@@ -95,8 +95,8 @@ def check_golden(bundle: Bundle, model: Classifier | EdgeModel) -> int:
         differences = relative_difference(expected, actual, limit.limit)
         for sample, difference in zip(samples, differences, strict=True):
             if difference > UNKNOWN_TOLERANCE[variant]:
-                scores = "out-of-distribution scores"
-                raise _differs(bundle, sample, variant, file, scores, f"{difference:.2g} of their size")
+                what = "out-of-distribution scores"
+                raise _differs(bundle, sample, variant, file, what, f"{difference:.2g} of their size")
     return len(samples)
 
 
