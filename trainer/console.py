@@ -331,6 +331,9 @@ def _show_precisions(evaluation: "Evaluation", args: "RunArgs", split: "Judged",
         style = "bold" if target.precision == ruling else None
         table.add_row(f"{target.precision:.2f}", rounded(target.coverage), *cells, style=style)
     default = "every photo goes to review" if ruling is None else f"{ruling:.2f}"
+    achieved = evaluation.coverage_at_precision[default].of(split) if ruling else None
+    if ruling and achieved and achieved.misses(ruling):
+        default += f", but significantly fewer labels are right on {split.word} photos: train with more photos"
     reasons = (f"{one:.2f} {why}" for one, why in evaluation.unproved(pooled=args.pools_folds).items())
     table.caption = "\n".join((f"Default: {default}", *reasons))
     table.caption_justify = "left"

@@ -30,6 +30,7 @@ def results() -> Iterator[tuple[str, Evaluation, RunArgs]]:
     proved, unproved = made(noise_level=2.5), made(ruling=None, noise_level=2.5)
     yield of("precisions are promised", proved)
     yield of("a precision labels nothing", with_outcome(made(), **NOTHING_LABELLED))
+    yield of("a precision is missed", with_outcome(made(ruling=0.95), precision=0.79, precision_95=(0.54, 0.94)))
     yield of("a tree of labels", in_tree(made()))
     yield of("without test photos", made(test=False))
     yield of("the last epoch is kept", made(issues=0), best_epoch=made().args.epochs_done)

@@ -88,6 +88,10 @@ class AchievedPrecision(EvaluationRecord):
     precision_95: Interval
     levels: "tuple[AchievedPrecision, ...]" = ()
 
+    def misses(self, target: float) -> bool:
+        """Whether the measured precision is significantly below a target precision."""
+        return self.precision is not None and self.precision_95[1] < target
+
 
 class OutlierFigures(EvaluationRecord):
     """How well the out-of-distribution score detects photos without a product.

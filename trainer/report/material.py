@@ -182,15 +182,22 @@ class ReportMaterial:
             return ""
         if not achieved.automatic or achieved.precision is None:
             return "Hangtag would send every test photo to review."
-        less = ", below the target" if achieved.precision < target.precision else ""
-        if less and achieved.precision_95 and achieved.precision_95[1] >= target.precision:
-            less = f"{less}, but within chance"
+        less = ", below the target, but within chance" if achieved.precision < target.precision else ""
+        if achieved.misses(target.precision):
+            less = ", significantly below the target. Train with more photos before you rely on the promise"
         right = achieved.automatic - achieved.wrong
         return (
             f"Of the test photos, Hangtag labels {rounded(achieved.coverage)} without review, and {right:,} of "
             f"{achieved.automatic:,} labels are right: {percent(achieved.precision)} ({between(achieved.precision_95)} "
             f"with 95% confidence){less}."
         )
+
+    @property
+    def holds_on_test(self) -> bool:
+        """Whether the test photos do not contradict the promised precision."""
+        target = self.ruling
+        achieved = self.realised(target, Judged.TEST) if target else None
+        return not (target and achieved and achieved.misses(target.precision))
 
     @property
     def within_limit(self) -> float:

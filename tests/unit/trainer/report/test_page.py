@@ -8,7 +8,7 @@ from PIL import Image
 
 from pages.text import between
 from tests.html_page import NASTY, Page, check_harmless
-from tests.unit.trainer.report.materials import in_tree, made
+from tests.unit.trainer.report.materials import in_tree, made, with_outcome
 from trainer.data.dataset import Exclusion
 from trainer.judging.evaluate import CrossValidated, Judged, PerSplit
 from trainer.report.material import ReportMaterial
@@ -201,6 +201,12 @@ def test_many_classes_are_a_picture_and_the_worst() -> None:
     assert f"and {classes - 30:,} more classes" in said(html, "data")
     assert pictures(part(html, "mistakes")) == 48
     assert pictures(part(html, "labels")) == 24
+
+
+def test_a_promise_that_test_photos_contradict_is_shown_as_doubtful(shop) -> None:
+    pages = [report_page(with_outcome(shop, precision=0.79, precision_95=(0.54, high))) for high in (0.99, 0.94)]
+    assert ["said promise labeled" in page for page in pages] == [True, False]
+    assert ["significantly below the target" in page for page in pages] == [False, True]
 
 
 @pytest.mark.parametrize(("each", "out_of_fold", "advised"), [(30, 0, True), (30, 400, False), (3, 0, False)])
