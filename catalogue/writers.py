@@ -84,7 +84,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def with_checked_cells(catalogue: Catalogue, suffix: str, group_column: str | None = None) -> Catalogue:
-    """Return the catalogue with batches that check each cell.
+    """Return a copy of the catalogue that checks each cell when it is read.
 
     Skips the image column unless it is ``group_column``. Raises InputError.
     """

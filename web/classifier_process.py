@@ -3,7 +3,7 @@
 If a photo crashes the process, only this photo fails. The process runs ``python -P -m web.classifier_process MODEL
 TIMEOUT_S``. If MODEL is empty, the process only makes pictures. First the process writes a JSON line: its model
 (``{"model": {…}}``), or why the model cannot be used (``{"refused": message}``). The process reads batches from stdin.
-A batch is a JSON line ``{"asks": [{"size": bytes, …}]}`` and the bytes of its photos. The answers to a batch are a JSON
+A batch is a JSON line ``{"asks": [{"size": bytes, …}]}``, then the bytes of its photos. The answers to a batch are a JSON
 line ``{"answers": [{…}]}``, in the order of the photos. The process ends when stdin closes.
 """
 
