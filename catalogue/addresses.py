@@ -53,7 +53,7 @@ _NEVER_BY_NAME: Final = _networks(
     "fd00:42::42 fd00:100::100:200 fd00:a9fe:a9fe::/48",  # metadata services of Scaleway, Alibaba, Akamai (Linode)
     "fd00:c1::/32 fd00:ec2::/32 fd20:ce::/32",  # metadata services of Oracle, AWS (also for containers), Google
 )
-"""Metadata service, link-local and multicast addresses.
+"""Link-local, multicast and metadata-service addresses.
 
 ``--allow-host`` can allow these addresses by IP, but not by host name.
 """

@@ -1,4 +1,4 @@
-"""Clients that download photos from web servers (aiohttp) and from S3. Each call tries once."""
+"""Clients that download photos from web servers (aiohttp) and from S3. Calls are not retried."""
 
 import socket
 import zlib

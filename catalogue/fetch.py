@@ -151,7 +151,7 @@ class Fetch:
     limits: DownloadLimits
     budget: MemoryBudget
     clock: asyncio.Timeout = field(init=False)  # timeout of this try
-    left_s: float = 0.0  # seconds until the download fails
+    left_s: float = 0.0  # seconds left for tries and pauses
     seconds: float = 0.0  # seconds of all tries
     size: int = 0  # bytes received in this try
     downloaded: int = 0  # bytes received in all tries
@@ -221,7 +221,7 @@ class Fetch:
     def note_silence(self, began: float, ended: float, answered_at: float | None) -> None:
         """Record a try without an answer.
 
-        After two such tries or a long one, the photo is blamed if its host answers other requests.
+        The photo is blamed after two tries or one long try, if its host answers other requests.
         """
         long = ended - began >= self.limits.slow_s
         self.silences += long

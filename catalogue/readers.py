@@ -68,7 +68,7 @@ class Reader:
 
     Attributes:
         left_out: number of skipped files per extension, counted while the batches are read.
-        holds: what messages call the rows, such as ``image files``.
+        holds: name of the rows in messages, such as ``image files``.
         remarks: remarks on the file, for the user.
         delimiter: separator of a CSV.
     """
@@ -182,7 +182,8 @@ def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) 
             if len(cells) != width:
                 msg = (
                     f"Expected {number_of(width, 'cell')} in the record that ends at line {rows.line_num + skip} of "
-                    f"{text.name}, got {len(cells)}; put cells that contain {delimiter!r} in quotes, or name each column."
+                    f"{text.name}, got {len(cells)}; put cells that contain {delimiter!r} in quotes, or "
+                    "name each column."
                 )
                 raise InputError(msg)
             if blank:

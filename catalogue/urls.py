@@ -268,7 +268,8 @@ def _with_suffix(cell: str, suffix: str) -> str:
 def other_spellings(path: str) -> Iterator[str]:
     """Other spellings of a path, to try if no file exists there.
 
-    The spellings differ in blanks, slashes or Unicode form (NFC, NFD). If ``path`` is a list of paths, also yields the first.
+    The spellings differ in blanks, slashes or Unicode form (NFC, NFD). If ``path`` is a list of paths, also yields
+    the first.
     """
     plain = path.strip()
     names = [name for one in (plain, *split_paths(plain)[:1]) for name in (one, one.replace("\\", "/"))]

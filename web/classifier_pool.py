@@ -142,7 +142,7 @@ class ClassifierPool:
         return [ClassifiedPhoto(**answer) for answer in await self._ask(photos, ask)]
 
     async def heat_map(self, photo: bytes) -> HeatMap:
-        """The heat map of a photo's likeliest class. The pool answers other requests between its batches.
+        """The heat map of a photo's likeliest class. Other requests run between its batches.
 
         Raises:
             Problem: 422 for an unreadable photo. 429 if another heat map is being made, or the queue is full. 503 if no
@@ -227,7 +227,7 @@ class ClassifierPool:
         return []
 
     def _take(self, most: int) -> list[_WaitingPhoto]:
-        """Take a batch of photos from the front of the queue. A photo whose process died gets a separate batch."""
+        """Take a batch of photos from the front of the queue."""
         batch: list[_WaitingPhoto] = []
         while self._photos and len(batch) < min(BATCH, most) and not (batch and self._photos[0].deaths):
             one = self._photos.popleft()
@@ -256,7 +256,7 @@ class ClassifierPool:
                 self._metrics.photos.labels(answer["status"], answer.get("error", "")).inc()
 
     def _blame(self, batch: Sequence[_WaitingPhoto], status: int, model: str) -> None:
-        """Requeue the photos of a dead process. A photo fails if it kills a second process, alone in its batch."""
+        """Requeue the photos of a dead process."""
         self._metrics.deaths.inc()
         log_event("process_died", logging.WARNING, status=status, photos=len(batch))
         for one in batch:

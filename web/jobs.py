@@ -20,7 +20,9 @@ _OF: Final = "~"
 
 @dataclass(frozen=True)
 class WebJob:
-    """A job, with an id and a title for the web page. A job with several models has one question (such as colour) per model.
+    """A job, with an id and a title for the web page.
+
+    A job with several models has one question (such as colour) per model.
 
     Attributes:
         id: used in URLs. The name of a queued job, or :func:`result_id`. A question's id is ``ID~NAME``.
@@ -42,7 +44,7 @@ class WebJob:
 
     @property
     def questions(self) -> list["WebJob"]:
-        """The questions, if the job has several models. Each question has its own review."""
+        """The questions, if the job has several models."""
         if not self.job.spec.named:
             return []
         return [

@@ -1,7 +1,4 @@
-"""Makes small, upright pictures of photos for web pages.
-
-The latest pictures are cached.
-"""
+"""Makes small, upright pictures of photos for web pages."""
 
 import asyncio
 import base64
@@ -240,7 +237,7 @@ class _Kept:
 
 
 _Waiting = dict[int, tuple[str, Future[bytes]]]
-"""Maps the id of a photo that is being read to its cell and its future."""
+"""Photos that are being read: maps each id to the photo's cell and future."""
 
 
 class _Reader:

@@ -97,7 +97,7 @@ class Questions:
 
     @cached_property
     def products(self) -> Rows:
-        """Number of products with this photo. 0 without a product column."""
+        """Number of products with this photo, or 0 without a product column."""
         return np.asarray(self.table.column("products").to_numpy())
 
     @cached_property

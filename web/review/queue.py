@@ -58,7 +58,7 @@ class Progress:
         mine: number of this reviewer's answers.
         an_hour: this reviewer's recent answers per hour. None before the third answer.
         right: fraction of the reviewed photos for which the model's class was right.
-        twice: number of photos that two people reviewed. ``agreed``: how many of them got two equal first answers.
+        twice: number of photos that two people reviewed. ``agreed``: number of these with equal first answers.
         disputed: number of photos on which reviewers disagree.
     """
 

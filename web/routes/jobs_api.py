@@ -1,4 +1,4 @@
-"""The API that starts and controls jobs. The pages use this API, too."""
+"""The API that starts and controls jobs."""
 
 import json
 from pathlib import Path
