@@ -53,7 +53,7 @@ _NEVER_BY_NAME: Final = _networks(
     "fd00:42::42 fd00:100::100:200 fd00:a9fe:a9fe::/48",  # metadata services of Scaleway, Alibaba, Akamai (Linode)
     "fd00:c1::/32 fd00:ec2::/32 fd20:ce::/32",  # metadata services of Oracle, AWS (also for containers), Google
 )
-"""Metadata services, link-local and multicast addresses.
+"""Link-local, multicast and metadata-service addresses.
 
 ``--allow-host`` can allow these addresses by IP, but not by host name.
 """
@@ -63,7 +63,7 @@ _SHORT_PREFIXES: Final = (32, 40, 48, 56, 64)
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is public. For an IPv6 address that contains an IPv4 address, checks only the latter."""
+    """Whether an IP address is public. If an IPv6 address contains an IPv4 address, checks the IPv4 address."""
     ip = _unwrapped(address)
     if any(ip in network for network in _NOT_PUBLIC):
         return False
@@ -89,7 +89,7 @@ class Addresses:
             raise _refused(target.host, target.port, [target.host])
 
     def allowed(self, host: str, port: int, addresses: Sequence[str]) -> list[str]:
-        """The allowed addresses of a host name. Raises ImageError if there are none."""
+        """The allowed addresses of a host name. Raises ImageError if no address is allowed."""
         named = f"{host}:{port}" in self._allowed
         good = [address for address in addresses if is_public(address) or (named and _allowed_by_name(address))]
         if not good:

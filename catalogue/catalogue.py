@@ -89,10 +89,10 @@ class Catalogue:
     Attributes:
         source: an absolute path, or a URL without user, password, query and fragment.
         image_root: base of relative paths: an absolute path, or a URL without a trailing slash.
-        left_out: number of skipped files per extension. Incomplete until all batches are read.
+        left_out: number of skipped files per extension, counted while the batches are read.
         image_suffix: suffix for paths without an image extension.
         column_words: a sentence that names the detected image column, or empty.
-        remarks: remarks on the catalogue, for the user. Incomplete until all batches are read.
+        remarks: remarks on the catalogue, for the user. Reading the batches may add remarks.
         delimiter: separator of a ``.csv``. CSV results use the same separator.
     """
 
@@ -114,7 +114,7 @@ class Catalogue:
         return photo_cells(batch.column(self.image_column), self.image_suffix, errors)
 
     def find_column(self, name: str, option: str) -> str:
-        """The column's exact name. Adds a remark if ``name`` is spelled differently. Raises InputError."""
+        """The column's exact name. Adds a remark if it differs from ``name``. Raises InputError."""
         column = find_column(self.schema.names, name)
         if column is None:
             msg = f"Expected the column {name!r} ({option}) in {self.source}{_columns_found(self.schema, name)}"
@@ -151,7 +151,7 @@ def _is_usual(name: str) -> bool:
 
 
 _Opened = tuple[str, Reader, str]
-"""The source's name, a reader of its rows, and the default root of relative paths."""
+"""A source's name, its reader, and the default root of its relative paths."""
 
 
 def open_catalogue(

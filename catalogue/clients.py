@@ -1,4 +1,4 @@
-"""Clients that download photos from web servers (aiohttp) and from S3. Each call is one try, with a size limit."""
+"""Clients that download photos from web servers (aiohttp) and from S3. Calls are not retried."""
 
 import socket
 import zlib
@@ -32,7 +32,7 @@ _PASSING: Final = frozenset({408, 425, 429})
 _SERVER_FAULT: Final = 500
 _BUFFER: Final = 256 * 1024
 _LONGEST_AFTER_S: Final = 1e9
-"""The largest ``Retry-After``, in seconds. Larger numbers could overflow."""
+"""Upper limit for ``Retry-After``, in seconds. Larger numbers could overflow."""
 _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 

@@ -29,7 +29,7 @@ _REDIRECTS: Final = 5
 _TICK_S: Final = 0.25
 _HOSTS_KEPT: Final = 4096
 _SMOOTHING: Final = 0.02
-"""Weight of one photo in a running average over about fifty photos."""
+"""Weight of the newest photo in the moving average ``_free_share``."""
 _LEAST_FREE_SHARE: Final = 0.05
 _PROBE_S: Final = 2.0
 _READY: Final = 256
@@ -37,7 +37,7 @@ _READY: Final = 256
 _JOIN_S: Final = 10.0
 
 Download = tuple[Target, str | None]
-"""A photo's location, and the ETag to send to its host."""
+"""A photo's location, and its ETag from an earlier download."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Arrival:
 class Downloads:
     """Downloads photos in a thread, which starts immediately.
 
-    Only one other thread may call the public methods. Private methods run in the event loop.
+    Call the public methods from a single thread. Private methods run in the event loop.
     """
 
     def __init__(self, limits: DownloadLimits, make_client: "Callable[[], Clients]") -> None:
@@ -102,7 +102,7 @@ class Downloads:
     def wants_more(self) -> bool:
         """True if download slots are free for another chunk of the job.
 
-        While nearly all photos wait for busy hosts, True only every few seconds.
+        If nearly all photos wait for busy hosts, returns True only once every few seconds.
         """
         if self._wants_begun < self._wants or self._arrivals.qsize() >= _READY:
             return False
@@ -142,7 +142,7 @@ class Downloads:
     def _begin(self, downloads: Sequence[Download]) -> None:
         for download in downloads:
             self._tasks[download] = self._loop.create_task(self._download(download))
-        self._loop.call_soon(self._note_begun)  # runs after the new tasks start
+        self._loop.call_soon(self._note_begun)  # the new tasks start first
 
     def _note_begun(self) -> None:
         self._wants_begun += 1
@@ -266,10 +266,10 @@ class Downloads:
             raise download_error(fetch.url, f"its host {failure.why}{tries}; check that the host is up, and try again")
         if failure.after_s is not None:
             fetch.put_off_s += failure.after_s
-            return True  # the host gets no request before that time
+            return True  # ``Host`` waits for ``Retry-After``
         fetch.left_s -= pause_s
         await asyncio.sleep(pause_s)
-        return not fetch.is_to_blame  # a photo that causes failures is tried last
+        return not fetch.is_to_blame  # try a failing photo after the others
 
     def _was_last(self, fetch: Fetch, failure: FailedTry) -> bool:
         put_off = failure.after_s is not None and fetch.put_off_s >= self._limits.longest_after_s

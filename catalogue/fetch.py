@@ -1,4 +1,4 @@
-"""The state of a download and of its host, with a circuit breaker."""
+"""Tracks downloads and their hosts, and pauses requests to failing hosts."""
 
 import asyncio
 import re
@@ -24,9 +24,9 @@ _STRONG: Final = re.compile(r'"[!#-~]{0,200}"')
 _SILENCES: Final = 5
 """The circuit breaker opens after at least this many consecutive tries without an answer."""
 _FIRST_TRIAL_SHARE: Final = 0.1
-"""A host that has sent photos is first paused for this fraction of ``rest_s``."""
+"""If a host has sent photos, its first pause is this fraction of ``rest_s``."""
 _LONGEST: Final = 30
-"""The longest pause is this many times ``rest_s``."""
+"""A host's longest pause, as a multiple of ``rest_s``."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class MemoryBudget:
         self._held += size
 
     def end(self, fetch: "Fetch", *, ready: bool) -> None:
-        """Free the bytes of a try. If ``ready``, :meth:`release` frees the bytes later."""
+        """Free the bytes of a failed try. If ``ready``, keep the photo's bytes until :meth:`release`."""
         if ready:
             self._ready += fetch.size
         else:
@@ -151,12 +151,12 @@ class Fetch:
     limits: DownloadLimits
     budget: MemoryBudget
     clock: asyncio.Timeout = field(init=False)  # timeout of this try
-    left_s: float = 0.0  # remaining seconds, for tries and pauses
+    left_s: float = 0.0  # seconds left for tries and pauses
     seconds: float = 0.0  # seconds of all tries
     size: int = 0  # bytes received in this try
     downloaded: int = 0  # bytes received in all tries
     tries: int = 0  # failed tries
-    silences: int = 0  # long tries without an answer
+    silences: int = 0  # tries without an answer for ``slow_s``
     redirects: int = 0
     put_off_s: float = 0.0  # total seconds of ``Retry-After``
     _chunks: list[bytes] = field(default_factory=list)
@@ -169,7 +169,7 @@ class Fetch:
         self.start_over()
 
     def start_over(self) -> None:
-        """Reset the photo's tries and time."""
+        """Reset the number of tries and the time limit."""
         self.tries, self.silences, self.left_s = 0, 0, self.limits.total_s
 
     @property
@@ -221,7 +221,7 @@ class Fetch:
     def note_silence(self, began: float, ended: float, answered_at: float | None) -> None:
         """Record a try without an answer.
 
-        If the host answers other requests, the photo is to blame after two tries or one long try.
+        The photo is blamed after two tries or one long try, if its host answers other requests.
         """
         long = ended - began >= self.limits.slow_s
         self.silences += long
@@ -236,7 +236,7 @@ class Host:
 
     After a while without a successful try, requests to the host are paused. After the pause, a single photo is tried.
     Until this try succeeds, other photos of the host fail immediately. If the host has sent photos before, its photos
-    wait up to ``patience_s``.
+    wait up to ``patience_s`` instead of failing.
     """
 
     def __init__(self, place: str, limits: DownloadLimits, per_host: int) -> None:
@@ -258,7 +258,7 @@ class Host:
 
     @asynccontextmanager
     async def turn(self, url: str, *, first: bool) -> AsyncIterator[bool]:
-        """Wait for a download slot. ``first``: skip the queue. Yields True if the host has other downloads.
+        """Wait for a download slot. ``first``: skip the queue. Yields whether the host has other downloads.
 
         Raises ImageError.
         """
@@ -314,7 +314,7 @@ class Host:
         return None
 
     def is_waited_for(self, now: float) -> bool:
-        """Whether the host is silent, and likely to come back."""
+        """Whether the host is paused but answered recently."""
         return self._rests > 0 and self._answered_lately(now)
 
     def _answered_lately(self, now: float) -> bool:
@@ -343,7 +343,7 @@ class Host:
     def _must_rest(self, now: float) -> bool:
         """Whether the host has been silent for ``silent_s``, or has failed for ``total_s``.
 
-        A host that has sent photos also rests after ``_SILENCES`` tries without an answer.
+        If the host has sent photos, ``_SILENCES`` tries without an answer are enough.
         """
         if self._troubles < _SILENCES:
             return False

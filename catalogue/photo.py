@@ -88,12 +88,12 @@ class Photo:
 
 @dataclass(frozen=True)
 class DownloadLimits:
-    """Limits of the downloads in one process. Jobs may set ``per_host``, ``per_bucket`` and ``total_s``."""
+    """Limits of the downloads in one process. A job can change ``per_host``, ``per_bucket`` and ``total_s``."""
 
     per_host: int = 8  # parallel downloads from one host
     per_bucket: int = 32  # parallel downloads from one S3 bucket
     total_s: float = 60.0  # seconds for all tries of a photo and the pauses between them
-    at_once: int = 64  # parallel downloads; very slow downloads do not count
+    at_once: int = 64  # parallel downloads, without very slow downloads
     tries: int = 4  # tries of one photo
     room: int = 64 * 1024 * 1024  # no download starts above this many unread bytes
     max_bytes: int = MAX_BYTES  # bytes of one photo

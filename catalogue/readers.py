@@ -29,7 +29,7 @@ JSON_FIELD: Final = {b"hangtag": b"json"}
 MAX_CELL_BYTES: Final = 64 * 1024 * 1024
 MAX_DEPTH: Final = 100
 MAX_ELEMENTS: Final = 1_000_000
-"""The largest number of commas and brackets in a line of JSONL."""
+"""Maximum number of commas and brackets in a line of JSONL."""
 PARQUET_BUFFER: Final = 1024 * 1024
 MAX_BATCH_BYTES: Final = 256 * 1024 * 1024
 """Maximum bytes of a batch of Parquet rows, with repeated values expanded."""
@@ -52,7 +52,7 @@ FREE_BYTES: Final = 1024 * 1024 * 1024
 BYTES_A_BYTE: Final = 1000
 """Limits of an expanded Parquet file.
 
-Large files may have more: for each byte of the file, ``VALUES_A_BYTE`` values and ``BYTES_A_BYTE`` bytes.
+Large files may have up to ``VALUES_A_BYTE`` values and ``BYTES_A_BYTE`` bytes per byte of the file.
 """
 _INT64: Final = range(-(2**63), 2**63)
 _LIST: Final = pa.schema([("image", pa.string())])
@@ -67,8 +67,8 @@ class Reader:
     """The columns of a catalogue, and its rows as batches. Reading starts with the first batch.
 
     Attributes:
-        left_out: number of skipped files per extension. Incomplete until all batches are read.
-        holds: what messages call the rows, such as ``image files``.
+        left_out: number of skipped files per extension, counted while the batches are read.
+        holds: name of the rows in messages, such as ``image files``.
         remarks: remarks on the file, for the user.
         delimiter: separator of a CSV.
     """
@@ -82,7 +82,7 @@ class Reader:
 
 
 def read_folder(path: Path) -> Reader:
-    """Every image file under a folder, sorted by path. The column ``image`` is relative to the folder."""
+    """Every image file under a folder, sorted by path. The column ``image`` has paths relative to the folder."""
     left_out: Counter[str] = Counter()
     return read_names(_walk(path, left_out), left_out)
 
@@ -175,14 +175,15 @@ def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) 
         for cells in rows:
             width = width or _named_width(cells, remarks)
             if not cells:
-                blank += width == 1  # with one column, an empty line is an empty cell
+                blank += width == 1  # if there is one column, an empty line is an empty cell
                 continue
             if len(cells) > width and not any(map(str.strip, cells[width:])):
                 del cells[width:]
             if len(cells) != width:
                 msg = (
                     f"Expected {number_of(width, 'cell')} in the record that ends at line {rows.line_num + skip} of "
-                    f"{text.name}, got {len(cells)}; quote cells that contain {delimiter!r}, or name each column."
+                    f"{text.name}, got {len(cells)}; put cells that contain {delimiter!r} in quotes, or "
+                    "name each column."
                 )
                 raise InputError(msg)
             if blank:
@@ -347,7 +348,7 @@ def _parquet(path: Path, dictionaries: list[str] | None = None) -> pq.ParquetFil
 
 
 def _filterable(field: pa.Field, classes: dict[str, str]) -> pa.Field:
-    """Replace view types, which Arrow cannot filter. Add the class names of a column as metadata."""
+    """Replace Arrow's view types, because Arrow cannot filter them. Add the class names of a column as metadata."""
     kind = field.type
     top = pa.types.is_dictionary(kind) and not pa.types.is_nested(kind.value_type)
     field = field.with_type(kind if top else _without_views(kind))
@@ -452,7 +453,7 @@ def _page_header(file: BinaryIO) -> tuple[dict[int, Any], int]:
 
 
 def _thrift_struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
-    """Parse a struct of Thrift's compact protocol. Returns its fields and its end."""
+    """Parse a struct of Thrift's compact protocol. Returns its fields and the position after it."""
     values: dict[int, Any] = {}
     field_id = 0
     while head := data[at]:

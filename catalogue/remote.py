@@ -40,7 +40,7 @@ _OK: Final = 200
 class UnnamedFile:
     """A temporary file without a name.
 
-    Closing the file, or ending the process, frees its disk space. ``path`` works only in this process.
+    Closing the file, or ending the process, frees its disk space. Other processes cannot open ``path``.
     """
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ def _fetch_object(url: str, file: Path) -> None:
 def bucket_images(url: str, left_out: Counter[str]) -> Iterator[str]:
     """The images under an ``s3://`` URL: relative keys, sorted by their UTF-8 bytes.
 
-    Hidden files and folders are left out. ``left_out`` counts other files by extension. Raises JobError,
+    Skips hidden files and folders. Counts other files per extension in ``left_out``. Raises JobError,
     MissingExtraError.
     """
     for key in _bucket(url).walk():
@@ -116,7 +116,7 @@ class WebLimits:
     Attributes:
         max_bytes: size of the file.
         pauses_s: the pauses before further tries after a temporary fault.
-        answer_s: seconds for the headers of the answer.
+        answer_s: timeout for the headers of the answer, in seconds.
         least_bytes: minimum bytes per minute.
         total_s: seconds for one try.
         all_s: seconds for all tries and the pauses between them.

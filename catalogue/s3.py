@@ -87,7 +87,7 @@ class S3Client:
         return Received(fetch.whole(), strong_etag(answer.get("ETag")))
 
     async def _finds_other_buckets(self) -> bool:
-        """Test the settings with a valid bucket name. Sends no request."""
+        """Whether the settings work for a valid bucket name. Sends no request."""
         try:
             await self._client.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "photo"})
         except BotoCoreError:

@@ -37,7 +37,7 @@ _BLOCK_BYTES: Final = 1024 * 1024
 _MANY_NULS: Final = 0.2
 _SAME_MESS: Final = 0.05
 _SAME_SENSE: Final = 0.1
-"""Maximum difference between scores of charset-normalizer that count as equal."""
+"""Two scores of charset-normalizer count as equal if they differ by at most this value."""
 _MAX_LINE: Final = 64 * 1024 * 1024
 _UTF8: Final = "utf-8-sig"  # with or without a byte order mark
 _HEAD_BYTES: Final = 4096
@@ -50,7 +50,7 @@ class EncodingError(InputError):
 
 
 class BadByte(NamedTuple):
-    """A byte that is invalid in the encoding. ``value`` is None if the file ends inside a character."""
+    """A byte that is invalid in the encoding. ``value``: the byte, or None if the file ends inside a character."""
 
     offset: int
     line: int
@@ -135,7 +135,7 @@ def text_file(path: Path, name: str | None = None, encoding: str | None = None, 
 def check_encoding(name: str) -> str:
     """Python's name of an encoding. Raises InputError if Python does not know the encoding."""
     try:
-        "a".encode(name)  # raises LookupError for codecs of bytes, such as base64
+        "a".encode(name)  # raises LookupError for codecs that encode no text, such as base64
         known = codecs.lookup(name).name
     except (LookupError, ValueError):  # an invalid name
         known = ""

@@ -268,7 +268,8 @@ def _with_suffix(cell: str, suffix: str) -> str:
 def other_spellings(path: str) -> Iterator[str]:
     """Other spellings of a path, to try if no file exists there.
 
-    The spellings differ in blanks, slashes or Unicode form (NFC, NFD). A list of paths also yields its first path.
+    The spellings differ in blanks, slashes or Unicode form (NFC, NFD). If ``path`` is a list of paths, also yields
+    the first.
     """
     plain = path.strip()
     names = [name for one in (plain, *split_paths(plain)[:1]) for name in (one, one.replace("\\", "/"))]
@@ -334,7 +335,7 @@ def suffix_of(url: str) -> str:
 
 
 def stem_of(url: str) -> str:
-    """The last part of a URL's path, without its extension. If the path is empty, the host or bucket."""
+    """The last part of a URL's path, without its extension. If the path is empty, returns the host or bucket."""
     return _path(url).stem or safe_url(url).partition("://")[2].partition("/")[0]
 
 

@@ -84,7 +84,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def with_checked_cells(catalogue: Catalogue, suffix: str, group_column: str | None = None) -> Catalogue:
-    """Return the catalogue with batches that check each cell.
+    """Return a copy of the catalogue that checks each cell when it is read.
 
     Skips the image column unless it is ``group_column``. Raises InputError.
     """
@@ -304,7 +304,7 @@ def without_formula(cell: object) -> object:
     """The cell, with an apostrophe in front if it would start a formula.
 
     A formula starts with ``=``, ``+``, ``-`` or ``@``, also full-width or after blanks. Texts with a leading tab or
-    line break change, too. Signed numbers such as ``-5`` or ``+3.2`` are not changed.
+    line break get an apostrophe, too. Signed numbers such as ``-5`` or ``+3.2`` are not changed.
     """
     if isinstance(cell, str) and _FORMULA_START.match(cell) and not _NUMBER.fullmatch(cell):
         return f"'{cell}"

@@ -26,7 +26,7 @@ from web.state import State, make_state
 _STATIC: Final = Path(__file__).parent / "static"
 _AN_HOUR: Final = {"cache-control": "max-age=3600"}
 _OWN_PATH: Final = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
-r"""A path on this server. Excludes ``//host`` and ``/\host``, which browsers open on another host."""
+r"""A path on this server. Not ``//host`` or ``/\host``: browsers open another host."""
 _METRICS: Final = {"text/plain": {"schema": {"type": "string"}, "example": "hangtag_web_waiting_photos 3.0\n"}}
 _router = APIRouter(include_in_schema=False)
 _health = APIRouter(tags=["health"])

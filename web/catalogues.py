@@ -125,10 +125,10 @@ class Preview:
     """The first rows of a new job.
 
     Attributes:
-        image_column: the column with the photos. Empty if it was not detected.
+        image_column: the column with the photos, or empty if no column was detected.
         image_root: where relative paths start.
         rows: cells as text. Long cells are shortened.
-        photos: the rows' photos or errors. :func:`drawn` replaces photos with small ``data:`` URIs.
+        photos: the rows' photos or errors. After :func:`drawn`, photos are small ``data:`` URIs.
         relative: whether some photos have relative paths.
         refused: why the rows cannot be read, such as an unknown image column. May be empty.
     """
@@ -214,7 +214,7 @@ def _photos(root: str, cells: list[str | None], allow_hosts: Sequence[str]) -> t
 
 
 async def drawn(shown: Preview, draw: Callable[[bytes, int], Awaitable[bytes]]) -> Preview:
-    """The preview with thumbnails that ``draw`` makes."""
+    """Replace the preview's photos with thumbnails from ``draw``."""
     return replace(shown, photos=tuple(await asyncio.gather(*(_small(photo, draw) for photo in shown.photos))))
 
 

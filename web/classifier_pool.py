@@ -42,7 +42,7 @@ class NoModelError(InputError):
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of a pool.
+    """Limits of a classifier pool.
 
     Attributes:
         photos: largest number of waiting photos, over all requests.
@@ -142,10 +142,10 @@ class ClassifierPool:
         return [ClassifiedPhoto(**answer) for answer in await self._ask(photos, ask)]
 
     async def heat_map(self, photo: bytes) -> HeatMap:
-        """The heat map of a photo's likeliest class. Other requests run between the map's batches.
+        """The heat map of a photo's likeliest class. Other requests run between its batches.
 
         Raises:
-            Problem: 422 for an unreadable photo. 429 if another map is being made, or the queue is full. 503 if no
+            Problem: 422 for an unreadable photo. 429 if another heat map is being made, or the queue is full. 503 if no
                 model is loaded.
         """
         if self._map_in_work:
@@ -227,7 +227,7 @@ class ClassifierPool:
         return []
 
     def _take(self, most: int) -> list[_WaitingPhoto]:
-        """Take a batch of photos from the front of the queue. A photo whose process died gets a separate batch."""
+        """Take a batch of photos from the front of the queue."""
         batch: list[_WaitingPhoto] = []
         while self._photos and len(batch) < min(BATCH, most) and not (batch and self._photos[0].deaths):
             one = self._photos.popleft()
@@ -256,7 +256,7 @@ class ClassifierPool:
                 self._metrics.photos.labels(answer["status"], answer.get("error", "")).inc()
 
     def _blame(self, batch: Sequence[_WaitingPhoto], status: int, model: str) -> None:
-        """Requeue the photos of a dead process. A photo fails if it kills a second process, alone in its batch."""
+        """Requeue the photos of a dead process."""
         self._metrics.deaths.inc()
         log_event("process_died", logging.WARNING, status=status, photos=len(batch))
         for one in batch:
@@ -357,7 +357,7 @@ def _fail(waiting: _WaitingPhoto, error: Exception) -> None:
 
 
 def _fingerprint(model: Path) -> str:
-    """Changes if the model is replaced. Does not read the whole model file."""
+    """A text that changes if the model is replaced. Does not read the whole model file."""
     if not model.is_file():
         return read_manifest(model).digest
     status = model.stat()
@@ -365,7 +365,7 @@ def _fingerprint(model: Path) -> str:
 
 
 def fault_of_death(status: int, decode_s: float) -> tuple[ImageFault, str]:
-    """The fault and the message for a photo whose process ended with ``status``."""
+    """The fault and the error message of a photo whose process ended with ``status``."""
     if status == -signal.SIGALRM:
         return ImageFault.TIMEOUT, f"Decoding took longer than {decode_s:g} s; re-save the photo."
     name = signal.Signals(-status).name if status < 0 else f"exit status {status}"

@@ -3,8 +3,8 @@
 If a photo crashes the process, only this photo fails. The process runs ``python -P -m web.classifier_process MODEL
 TIMEOUT_S``. If MODEL is empty, the process only makes pictures. First the process writes a JSON line: its model
 (``{"model": {…}}``), or why the model cannot be used (``{"refused": message}``). The process reads batches from stdin.
-A batch is a JSON line ``{"asks": [{"size": bytes, …}]}`` and the bytes of its photos. The answers to a batch are a JSON
-line ``{"answers": [{…}]}``, in the order of the photos. The process ends when stdin closes.
+A batch is a JSON line ``{"asks": [{"size": bytes, …}]}``, then the bytes of its photos. The answers to a batch are a
+JSON line ``{"answers": [{…}]}``, in the order of the photos. The process ends when stdin closes.
 """
 
 import asyncio
@@ -92,9 +92,7 @@ class ClassifiedPhoto(BaseModel, frozen=True):
     status: Status = Field(default=Status.FAILED, description="labeled, review or failed.")
     label: str | None = None
     confidence: float | None = None
-    label_level: int | None = Field(
-        default=None, description="Levels from the label down to its deepest class: 0 for a class."
-    )
+    label_level: int | None = Field(default=None, description="Number of levels below the label: 0 for a class.")
     leaf_guess: str | None = Field(default=None, description="The likeliest class. Null without a tree.")
     reason: str | None = Field(default=None, description="Why the photo goes to review: threshold or unknown.")
     threshold: float | None = Field(

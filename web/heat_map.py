@@ -27,7 +27,7 @@ class HeatMap:
 
     Attributes:
         confidence: the probability of the label for the uncovered photo.
-        drops: drop of the probability for each covered patch, row by row. Negative if the probability rises.
+        drops: how much covering each patch lowers the probability, row by row. Negative if the probability rises.
     """
 
     label: str

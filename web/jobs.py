@@ -20,7 +20,9 @@ _OF: Final = "~"
 
 @dataclass(frozen=True)
 class WebJob:
-    """A job that the server shows. A job with several models has one question (such as colour) per model.
+    """A job, with an id and a title for the web page.
+
+    A job with several models has one question (such as colour) per model.
 
     Attributes:
         id: used in URLs. The name of a queued job, or :func:`result_id`. A question's id is ``ID~NAME``.
@@ -37,12 +39,12 @@ class WebJob:
 
     @property
     def whole(self) -> "WebJob":
-        """This job, or this question's job. Questions cannot be cancelled or retried."""
+        """For a question, its job; otherwise, this job. Only whole jobs can be cancelled or retried."""
         return self.of or self
 
     @property
     def questions(self) -> list["WebJob"]:
-        """The questions, if the job has several models. Each question has its own review."""
+        """The questions, if the job has several models."""
         if not self.job.spec.named:
             return []
         return [
@@ -59,7 +61,7 @@ class JobIndex:
     """Finds jobs by id. Reads the folders at each call, so that new jobs are found.
 
     Args:
-        jobs: the folder of queued jobs, or an ``s3://`` URL. Also contains jobs that the page starts without Redis.
+        jobs: the folder of jobs, or an ``s3://`` URL. Without Redis, the web page stores its jobs there, too.
         results: results of ``hangtag label``.
     """
 

@@ -78,7 +78,7 @@ class Meter:
         try:
             await self._app(scope, receive, noting)
         finally:
-            # the path would have too many values
+            # a label with whole paths would have too many values
             route = getattr(scope.get("route"), "path", "none")
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self._metrics.requests.labels(route, method, str(status)).inc()

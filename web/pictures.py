@@ -1,7 +1,4 @@
-"""Makes small, upright pictures of photos for web pages.
-
-The latest pictures are cached.
-"""
+"""Makes small, upright pictures of photos for web pages."""
 
 import asyncio
 import base64
@@ -38,7 +35,7 @@ _PATIENCE_S: Final = 20.0
 _MOST_JOBS: Final = 4
 _CHUNKS: Final = 32
 _PROCESSES: Final = 4
-"""Minimum number of processes that make pictures. Slow photos may block some processes."""
+"""Minimum number of processes that make pictures. Slow photos may keep some processes busy."""
 _SVG: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 300" width="400" height="300" role="img">'
     '<rect width="400" height="300" fill="#8883"/><g font-family="system-ui, sans-serif" text-anchor="middle" '
@@ -240,7 +237,7 @@ class _Kept:
 
 
 _Waiting = dict[int, tuple[str, Future[bytes]]]
-"""Maps the id of a photo that is being read to its cell and its future."""
+"""Photos that are being read: maps each id to the photo's cell and future."""
 
 
 class _Reader:

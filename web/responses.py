@@ -31,7 +31,7 @@ _STATUSES: Final[dict[type[HangtagError] | tuple[type[HangtagError], ...], HTTPS
     InputError: HTTPStatus.BAD_REQUEST,
     HangtagError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
-"""Maps exception classes to HTTP status. The first matching class is used."""
+"""Maps exception classes to HTTP status. The first match is used."""
 _NO_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.EILSEQ})
 API: Final = "/v1/"
 BEARER: Final = Depends(HTTPBearer(auto_error=False, description="The token in --token-file; not needed on loopback."))

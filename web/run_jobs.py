@@ -153,7 +153,7 @@ class LocalQueue:
 
 
 class JobRunner:
-    """Starts, cancels, resumes and retries jobs like the commands."""
+    """Starts and controls the web page's jobs."""
 
     def __init__(self, settings: WebSettings, jobs: JobIndex) -> None:
         self._settings = settings

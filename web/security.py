@@ -72,7 +72,7 @@ class Connection(H11Protocol):
     """A connection that closes if its client sends or reads too slowly.
 
     At most :data:`_CONNECTIONS` connections are open. The limit is lower if the process may open few files. Above the
-    limit, the connection that waits longest for its client is closed. If none waits, the new one is closed.
+    limit, the connection that waits longest for its client is closed. If none waits, the new connection is closed.
     """
 
     _patience: asyncio.TimerHandle | None = None
@@ -94,7 +94,7 @@ class Connection(H11Protocol):
             self._look()
 
     def on_response_complete(self) -> None:
-        """See uvicorn. The next request may already have arrived."""
+        """See uvicorn."""
         super().on_response_complete()
         self._look()
 
@@ -137,9 +137,9 @@ class Connection(H11Protocol):
 
 
 class OnceAMinute(logging.Filter):
-    """Passes one record a minute from each logging call in the code.
+    """Logs at most one record a minute from each line of code.
 
-    Errors with a traceback are never dropped, except an ``OSError``.
+    Tracebacks are always logged, except tracebacks of an ``OSError``.
     """
 
     def __init__(self) -> None:
@@ -162,7 +162,7 @@ class Access:
 
     Repeats of a wrong token do not count, because a program with an old token is not guessing.
 
-    ``token``: None if only this machine can connect.
+    ``token`` is None if only this machine can connect.
     """
 
     def __init__(self, token: str | None) -> None:
@@ -322,7 +322,7 @@ def _limited(receive: Receive, most: int, most_s: float) -> Receive:
         except TimeoutError:
             raise HTTPException(408, f"Expected the body within {most_s:g} s; send it again.") from None
         if not message.get("more_body", False):
-            until = None  # later calls only wait until the client disconnects
+            until = None  # later calls of ``receive`` only wait for the client to disconnect
         size += len(message.get("body", b""))
         if size > most:
             raise HTTPException(413, _too_large(most))

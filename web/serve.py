@@ -34,7 +34,7 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
 
     Args:
         settings: the server's settings.
-        path: a page to open in this machine's browser. If it is set and the default port is busy, a free port is used.
+        path: a page to open in this machine's browser. With ``path``, a free port replaces a busy default port.
     """
     _check_extra()
     from models.bundle import read_manifest

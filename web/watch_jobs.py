@@ -114,7 +114,7 @@ class JobView:
 
     @property
     def rate(self) -> float:
-        """Rows per second: now, or in the last run of a finished job."""
+        """Current rows per second, or the rate of a finished job's last run."""
         return self.receipt.images_per_s if self.receipt else self.progress.rate
 
     @property

@@ -42,13 +42,12 @@ _EXAMPLES: Final = 3
 
 @dataclass(frozen=True)
 class Questions:
-    """The distinct photos for review, in the order of the catalogue. Questions are row indices of ``table``.
+    """The distinct photos for review, in the order of the catalogue. A question is a row number in ``table``.
 
     Attributes:
-        table: one row per question, with more columns than the result. ``row``: the photo's first row in the
-            catalogue, from 0. ``rows`` and ``products``: how many rows and products have this photo.
-            ``catalogue_class``: the catalogue's own class. ``row_label``: the label in the result. ``label`` is always
-            a class, but ``row_label`` may be a parent of classes.
+        table: one row per question. ``row``: the photo's first row in the catalogue, from 0. ``rows`` and
+            ``products``: how many rows and products have this photo. ``catalogue_class``: the catalogue's own class.
+            ``row_label``: the label in the result. ``label`` is always a class, but ``row_label`` may group classes.
         examples: rows labeled with each class, most confident first.
         catalogue_column: the column of the catalogue with the classes, or ``folder``. None if the catalogue has no
             classes.
@@ -87,7 +86,7 @@ class Questions:
 
     @cached_property
     def confidence(self) -> npt.NDArray[np.float32]:
-        """The model's confidence. -1 for null and NaN."""
+        """The model's confidence, or -1 if it is null or NaN."""
         confidence = self.table.column("confidence").fill_null(-1.0).to_numpy()
         return np.asarray(np.nan_to_num(confidence, nan=-1.0), np.float32)
 
@@ -98,12 +97,12 @@ class Questions:
 
     @cached_property
     def products(self) -> Rows:
-        """Number of products with this photo. 0 without a product column."""
+        """Number of products with this photo, or 0 without a product column."""
         return np.asarray(self.table.column("products").to_numpy())
 
     @cached_property
     def repeated(self) -> npt.NDArray[np.bool_]:
-        """Whether many rows have the photo."""
+        """Whether the photo is for review because many rows have it."""
         repeated = pc.equal(self.table.column("reason"), ReviewReason.REPEATED.value)
         return np.asarray(pc.fill_null(repeated, False).to_numpy())
 

@@ -52,13 +52,13 @@ class Progress:
     """The progress of a review.
 
     Attributes:
-        questions: number of distinct photos, in ``rows`` rows of the catalogue.
-        done: number of photos that need no more answers, in ``rows_done`` rows.
+        questions: number of distinct photos. ``rows``: number of catalogue rows with these photos.
+        done: number of photos that need no more answers. ``rows_done``: number of their rows.
         left: number of remaining photos for this reviewer.
         mine: number of this reviewer's answers.
-        an_hour: this reviewer's recent answers per hour. None for fewer than three answers.
+        an_hour: this reviewer's recent answers per hour. None before the third answer.
         right: fraction of the reviewed photos for which the model's class was right.
-        twice: number of photos that two people reviewed. ``agreed``: number with equal first answers.
+        twice: number of photos that two people reviewed. ``agreed``: number of these with equal first answers.
         disputed: number of photos on which reviewers disagree.
     """
 
@@ -102,7 +102,7 @@ class ReviewQueue:
         self.restore(())
 
     def restore(self, statements: Iterable[Vote]) -> None:
-        """Replace all answers. ``statements`` must be sorted by time. Leases do not change."""
+        """Replace all answers with ``statements``, sorted by time. Leases do not change."""
         with self._lock:
             count = len(self._questions)
             self._statements: defaultdict[int, dict[str, list[Vote]]] = defaultdict(dict)
@@ -202,7 +202,7 @@ class ReviewQueue:
             self._leases.pop(question, None)
 
     def unskip(self, question: int, reviewer: str) -> bool:
-        """Undo a skip. False if this reviewer has answered in the meantime."""
+        """Undo a skip. Returns whether the photo was still skipped."""
         with self._lock:
             skipped = question in self._skipped[reviewer]
             self._skipped[reviewer].pop(question, None)

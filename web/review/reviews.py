@@ -34,7 +34,7 @@ from worker.results.audit import audit_sample
 _MOST_REVIEWS: Final = 6
 _FOUND_S: Final = 5.0
 _ANSWERS: Final = 20_000
-"""Number of remembered answer ids. An answer with a remembered id is ignored."""
+"""Number of latest answer ids that are kept, so that repeated answers are ignored."""
 
 
 class AnswerKind(StrEnum):
@@ -71,8 +71,8 @@ class Stored:
     """The result of storing a reviewer's answers.
 
     Attributes:
-        stored: ids of answers that the client need not send again.
-        refused: why an answer cannot be used, by its id.
+        stored: ids of the accepted answers.
+        refused: maps the id of each refused answer to the reason.
     """
 
     stored: tuple[str, ...]
@@ -100,7 +100,7 @@ class Review:
         self._latest = datetime.min.replace(tzinfo=UTC)
 
     def take(self, reviewer: str, tab: str, choice: Choice, most: int, *, fresh: bool) -> list[int]:
-        """The next photos for a tab. ``fresh``: whether the tab shows no photo."""
+        """The next photos for a tab. ``fresh``: whether to end the tab's leases first."""
         self._read_again()
         if fresh:
             self.queue.release(tab)
@@ -188,7 +188,7 @@ class Review:
             msg = f"Expected a name without {PATH_MARK!r} for a new class, got {shown}; use another name."
             raise ValueError(msg)
         if answer.label in self.questions.parents.values():
-            msg = f"Expected a class, but {shown} is a parent of classes; choose one of its classes."
+            msg = f"Expected a class, but {shown} is a label that groups classes; choose one of its classes."
             raise ValueError(msg)
 
     def _note(self, question: int, reviewer: str, answer: Answer, unwritten: list[Vote]) -> None:
@@ -226,7 +226,7 @@ class Review:
         return "" if scheme_of(cell) == "data" else self._cells.url(cell) or self._cells.name(cell)
 
     def _now(self) -> datetime:
-        """The current time, which increases with each call."""
+        """The current time. Never returns the same time twice."""
         now = datetime.fromtimestamp(self._clock(), UTC)
         self._latest = max(now, self._latest + timedelta(microseconds=1))
         return self._latest
@@ -239,7 +239,7 @@ class Review:
         try:
             self._store.append(votes)
         except BaseException:
-            self._stamp = None  # re-read the file: the counts include unwritten answers
+            self._stamp = None  # re-read the file, because the counts include answers that are not in it
             raise
         self._stamp = self._store.stamp()
 

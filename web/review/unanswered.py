@@ -72,7 +72,7 @@ class UnansweredRows:
 
 
 def _numbers(photos: Iterable[str | None]) -> Photos:
-    """The first 64 bits of each SHA-256. None becomes 0, an empty text 1."""
+    """The first 64 bits of each SHA-256. Returns 0 for None, and 1 for an empty text."""
     return np.fromiter(
         (_NOT_IN_DOUBT if photo is None else int(photo[:_DIGITS] or "1", 16) for photo in photos), np.uint64
     )
@@ -81,8 +81,8 @@ def _numbers(photos: Iterable[str | None]) -> Photos:
 def _doubtful_photos(job: Job) -> Iterator[tuple[str | None, ...]]:
     """Yield each row for review, as a tuple with one item per model.
 
-    An item is the photo's SHA-256, or None if the model's label needs no review. An empty text if the SHA-256 is
-    unknown.
+    An item is the photo's SHA-256, or an empty text if the SHA-256 is unknown. If the model's label needs no review,
+    the item is None.
     """
     ended = [read_end_reviews(question) for question in job.questions]
     for chunk, key in sorted(job.part_keys().items()):

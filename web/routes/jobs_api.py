@@ -1,4 +1,4 @@
-"""The API that starts and controls jobs. The pages use this API, too."""
+"""The API that starts and controls jobs."""
 
 import json
 from pathlib import Path
@@ -56,7 +56,7 @@ class JobState(BaseModel):
     rate: float = Field(description="Rows a second.")
     seconds_left: float | None = Field(description="Remaining seconds at the rate of the last minute; null if unknown.")
     remarks: list[str] = Field(
-        description="Why the job does not progress. For a new job, also remarks on the catalogue."
+        description="Reasons why the job does not progress, and remarks on the catalogue of a new job."
     )
     links: Links
 

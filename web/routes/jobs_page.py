@@ -91,7 +91,7 @@ def _models(state: WebState) -> dict[str, str]:
 
 
 class PreviewForm(BaseModel):
-    """The part of the new-job form that a preview uses."""
+    """The fields of the new-job form that change the preview."""
 
     source: Annotated[str, StringConstraints(strip_whitespace=True, max_length=8000)] = ""
     image_column: Annotated[str, Field(max_length=1000)] = ""

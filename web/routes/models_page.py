@@ -158,7 +158,7 @@ def cycle_report(state: State, name: str, which: str) -> Response:
 
 @router.get("/models/{name}/{which}/classes.csv")
 def classes(state: State, name: str, which: str) -> Response:
-    """The figures of each class, as plain text: links in the sandboxed report cannot start downloads."""
+    """The metrics of each class, as plain text: links in the sandboxed report cannot start downloads."""
     return Response(_kept(state, name, which, "classes.csv"), media_type="text/plain; charset=utf-8")
 
 
@@ -244,7 +244,7 @@ class VariantRow(NamedTuple):
 
 
 class ClassRule(NamedTuple):
-    """A class's threshold at the default precision. ``coverage``: fraction of its rows that need no review."""
+    """A class's threshold at the default precision. ``coverage``: fraction of the class's rows that need no review."""
 
     label: str
     threshold: float | None

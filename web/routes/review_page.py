@@ -74,7 +74,7 @@ class Question(BaseModel):
         guesses: the likeliest classes, best first, then the catalogue's own class.
         catalogue_class: the class in the catalogue's ``catalogue_column``, or null.
         cells: the row's columns in the catalogue.
-        again: all answers on this photo, if reviewers disagree; else empty.
+        again: all answers for this photo, if reviewers disagree; else empty.
     """
 
     sha256: str
@@ -125,7 +125,7 @@ class ReviewClass(BaseModel):
 
 
 class ReviewClasses(BaseModel):
-    """The classes of a review. ``catalogue_column``: the catalogue's column with classes, or null."""
+    """The classes that a reviewer can choose. ``catalogue_column``: the catalogue's column with classes, or null."""
 
     classes: list[ReviewClass]
     catalogue_column: str | None
@@ -185,7 +185,7 @@ async def photo(
         str,
         Query(
             pattern="^[0-9a-f]{0,64}$",
-            description="First digits of the photo's SHA-256. A changed photo is not shown.",
+            description="First digits of the photo's SHA-256. If the photo has changed, a placeholder is shown.",
         ),
     ] = "",
 ) -> Response:
@@ -311,7 +311,7 @@ def _checked_name(name: str) -> str:
 
 
 def _user_name(state: WebState) -> str:
-    """The user's name on this machine. Empty if other users can open the page."""
+    """The user's name on this machine, or an empty text if other users can open the page."""
     if not state.settings.is_personal:
         return ""
     try:
