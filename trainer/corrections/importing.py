@@ -283,7 +283,7 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
 
 def _faults(vote: Vote, options: ImportOptions, now: datetime) -> Iterator[str]:
     if vote.label in options.above_classes:
-        yield f"expected a class, but {vote.label!r} is a parent of classes"
+        yield f"expected a class, but {vote.label!r} is a label that groups classes"
     if vote.at > now + _FAST_CLOCK:  # a future time would override later votes
         yield f"expected a past time in the column at, got {vote.at.isoformat()}"
 
