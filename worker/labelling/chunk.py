@@ -146,7 +146,7 @@ class OpenChunk:
     ) -> dict[PreprocessSpec, Pixels | ImageError]:
         """Decode a photo's bytes; returns spec → pixels, ``uint8 (S, S, 3)``, or error.
 
-        The calling process must not handle SIGALRM: the signal kills a process whose decoding hangs.
+        The calling process must neither handle nor ignore SIGALRM: the signal kills a process whose decoding hangs.
         """
         start, photo, suspects = time.perf_counter(), EncodedPhoto(data), self._earlier.rows
         is_suspect, timeout_s = request.row in suspects or len(suspects) >= _WARY, self._job.spec.options.timeout_s
