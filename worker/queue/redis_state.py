@@ -211,7 +211,7 @@ class RedisState:
         return int(self._redis.get(_key("setbacks", job)) or 0)
 
     def may_retry(self, job: str, failures: int) -> bool:
-        """Whether a chunk or merge of a failing job may be queued now. The pause doubles with each failure, up to 16 s."""
+        """Whether a failing job's chunk or merge may be queued now. The pause doubles with each failure, up to 16 s."""
         return self._win(_key("trial", job), 2 ** min(failures, LONGEST_BACKOFF))
 
     def reset_backoff(self, job: str) -> None:
