@@ -260,7 +260,7 @@ def diff_catalogue(
     """Label a sample of a catalogue with two models, and count changed labels. Continues after a kill.
 
     ``renamed``: old label → new label. ``advance`` is called with a step's name, its progress and its total.
-    ``answered``: SHA-256 of photos to leave out, because ``after`` was trained with a reviewer's answer for them.
+    ``answered``: SHA-256 of photos to leave out, since ``after`` was trained on them.
     """
     digests = [read_manifest(model).digest[:12] for model in (before, after)]
     sample = draw_sample(source, folder, rows, options)

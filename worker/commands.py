@@ -1,4 +1,4 @@
-"""``hangtag label``, and the registration of this package's commands."""
+"""Defines ``hangtag label``, and registers this package's commands."""
 
 from pathlib import Path
 from typing import Annotated, Final

@@ -90,7 +90,7 @@ def label(
             say(f"{request.output.name} separates its cells with {between}, like the catalogue.")
         receipt = job_receipt(job) if request.output.exists() and not job.missing_chunks() else None
         if receipt and not (request.retry_failed and begin_retry(job, receipt.retry + 1)):
-            return receipt  # do not overwrite the result: a person may have edited it
+            return receipt  # a person may have edited the result
         _check_preprocessing(job)
         _announce(job, models, previous, say)
         with processes or ProcessPool(LABELLING, _workers(request)) as ready:
@@ -202,7 +202,7 @@ def _prepared_job(
         raise JobError(msg)
     if job.spec.options.headers == request.options.headers:
         return job
-    options = replace(job.spec.options, headers=request.options.headers)  # a header may have a new token
+    options = replace(job.spec.options, headers=request.options.headers)  # for example, a new access token
     spec = job.spec.model_copy(update={"options": options})
     storage.replace(JOB_FILE, spec.model_dump_json(indent=1).encode())
     return Job(spec, storage)

@@ -29,7 +29,7 @@ ImageColumnOption = Annotated[
 ]
 EncodingOption = Annotated[
     str | None,
-    typer.Option(help="Encoding of a text catalogue, such as cp1252. Default: its byte order mark, or UTF-8."),
+    typer.Option(help="Encoding of a text catalogue, such as cp1252. Default: from the byte order mark, or UTF-8."),
 ]
 AllowHostOption = Annotated[
     list[str] | None,

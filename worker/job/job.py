@@ -1,6 +1,6 @@
 """A job: a folder with a catalogue's rows and their results. A part file has one chunk's results.
 
-A job with several models has a :class:`Job` for each, called a question. All questions share the job's files.
+A job with several models has a :class:`Job` for each, called a question. The questions of a job share its files.
 """
 
 import shutil
@@ -54,7 +54,7 @@ class _Record(BaseModel):
 class ModelPin(_Record):
     """The job's model, fixed when the job was created.
 
-    ``precision``: the promised precision, or None. ``all_to_review``: whether no class reaches this precision.
+    ``precision``: the promised precision, or None. ``all_to_review``: whether no class reaches the promised precision.
     ``threshold``: a confidence threshold instead of a promised precision. ``taxonomy``: label → its parent.
     """
 
@@ -177,7 +177,7 @@ def commit_retry(storage: Storage, number: int, chunks: list[int], rows: int) ->
 
 @lru_cache(maxsize=8)
 def _read_retry(storage: Storage, number: int, _job: str) -> Retry:
-    """Read a retry's file. ``_job`` is only for the cache: a folder may later hold a new job."""
+    """Read a retry's file. ``_job`` is part of the cache key, since a new job may reuse the folder."""
     return Retry.model_validate_json(storage.read(_retry_key(number)))
 
 
@@ -386,7 +386,7 @@ def rows_key(number: int) -> str:
 
 @lru_cache(maxsize=2)
 def _rows_file(storage: Storage, key: str, job: str) -> tuple[pq.ParquetFile, Lock]:
-    """An open file and its lock. ``job`` is only for the cache: a folder may later hold a new job."""
+    """An open file and its lock. ``job`` is part of the cache key, since a new job may reuse the folder."""
     try:
         return pq.ParquetFile(storage.source(key)), Lock()
     except FileNotFoundError as error:

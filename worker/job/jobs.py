@@ -78,7 +78,7 @@ class Jobs:
         return self._storage.read(_IDENTITY).decode()
 
     def known_identity(self) -> str:
-        """The id from :meth:`identity`; empty before the first call of this method."""
+        """The id of this folder of jobs, or empty if it has none yet."""
         with suppress(FileNotFoundError):
             return self._storage.read(_IDENTITY).decode()
         return ""

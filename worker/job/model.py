@@ -23,7 +23,7 @@ from worker.request import USUAL_OPTIONS, JobOptions
 
 @dataclass(frozen=True)
 class JobModel:
-    """A question of a job, and its model. ``rule``: a sentence that explains which rows are labeled."""
+    """A job's model for one question. ``rule``: a sentence that explains which rows are labeled."""
 
     question: Question
     source: ModelReference

@@ -54,7 +54,7 @@ PRODUCT_SCHEMA: Final = pa.schema(
 )
 """The columns of ``by_group`` after the product's name."""
 CORRECT_LABEL: Final = "correct_label"
-"""The column of ``review.csv`` for a person's answer."""
+"""The column of ``review.csv`` for the reviewer's label."""
 THUMBNAIL: Final = "thumbnail"
 """The column of ``review.csv`` with the full path or URL of the photo."""
 REVIEW_FIRST: Final = ("row", CORRECT_LABEL, "label", "confidence", "reason", "top_k", THUMBNAIL)
@@ -63,7 +63,7 @@ REVIEW_LAST: Final = ("sha256", "model")
 PART_SCHEMA: Final = pa.schema(
     [*(field for field in RESULT_SCHEMA if field.name not in _DERIVED), ("etag", pa.string()), *TREE_FIELDS]
 )
-"""Columns of a part file: the result's columns that are not computed, and the photo's ETag."""
+"""Columns of a part file."""
 _LONGEST_MESSAGE: Final = 2000
 JOB_KEY: Final = b"hangtag.job"
 WORK_KEY: Final = b"hangtag.work"
@@ -220,7 +220,7 @@ class PhotoWork(BaseModel, frozen=True, extra="forbid"):
     inference_s: float = 0.0
 
     def plus(self, other: "PhotoWork") -> "PhotoWork":
-        """The sum of each field."""
+        """The total of this work and ``other``."""
         total = Counter(self.model_dump())
         total.update(other.model_dump())
         return PhotoWork.model_validate({name: round(value, 4) for name, value in total.items()})
@@ -230,7 +230,10 @@ NO_PHOTO_WORK: Final = PhotoWork()
 
 
 class PartWork(BaseModel, frozen=True, extra="forbid"):
-    """The work on a chunk, as in its part file. ``worker``: ``host:pid``. ``deaths``: attempts whose process died."""
+    """Labelling statistics of a chunk, stored in its part file.
+
+    ``worker``: ``host:pid``. ``deaths``: attempts whose process died.
+    """
 
     worker: str
     seconds: float

@@ -44,7 +44,7 @@ class ErrorCount(_Record):
 
 
 class RunFigures(_Record):
-    """Figures of the last run that labelled rows."""
+    """Rows, seconds and workers of the last labelling run."""
 
     images: int
     seconds: float
@@ -52,7 +52,10 @@ class RunFigures(_Record):
 
 
 class WorkFigures(_Record):
-    """The work on all chunks. ``hosts``: host → rows that it labelled. ``deaths``: attempts whose process died."""
+    """Labelling statistics of all chunks.
+
+    ``hosts``: host → rows that it labelled. ``deaths``: attempts whose process died.
+    """
 
     hosts: dict[str, int]
     processes: int
@@ -133,8 +136,8 @@ class RepeatedPicture(_Record):
 class ClassMix(_Record):
     """The expected precision of labels, with a 90% interval, for this catalogue's mix of classes.
 
-    ``raised``: rows with a lower confidence went to review; above 1, all rows. ``shares``: the class whose
-    share differs most, and its shares of the catalogue and of the proof photos.
+    ``raised``: rows with a lower confidence went to review; above 1, all rows. ``shares``: the class that
+    differs most, its fraction of the catalogue, and its fraction of the proof photos.
     """
 
     promised: float
@@ -151,7 +154,7 @@ class ClassMix(_Record):
 
     @property
     def words(self) -> str:
-        """The expected precision and its consequence, as text."""
+        """Sentences that compare the expected precision with the promised precision."""
         name, share, before = self.shares
         if self.holds:
             interval = f"{self.expected:.1%} (from {self.low:.1%} to {self.high:.1%}) of the labels should be right"
@@ -162,7 +165,7 @@ class ClassMix(_Record):
         cause = (
             f"The training photos had a different mix of classes: {name} is about {share:.0%} of the rows, but was "
             f"{before:.0%} of the training photos. With the model's thresholds, {self.low:.1%} to {self.high:.1%} of "
-            f"the labels may be right; {self.promised:.0%} is promised."
+            f"the labels are probably right; {self.promised:.0%} is promised."
         )
         if self.raised is None:
             return f"{cause} Check some labels before you use them."
@@ -292,7 +295,7 @@ _Kind = TypeVar("_Kind", Receipt, QuestionsReceipt)
 
 @dataclass(frozen=True)
 class SampleRow:
-    """A row for a page: its photo and its result."""
+    """A row on a receipt page: its photo and its result."""
 
     image: str | None
     status: Status
@@ -329,7 +332,7 @@ def job_receipt(job: Job) -> JobReceipt | None:
 
 
 def finished_receipt(job: Job) -> Receipt | None:
-    """:func:`job_receipt` of a question, or of a job with one model."""
+    """Like :func:`job_receipt`, for a question or a job with one model."""
     receipt = _finished(job, Receipt)
     audit = read_audit(job) if receipt else None
     return receipt.model_copy(update={"audit": audit.figures}) if receipt and audit else receipt

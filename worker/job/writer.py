@@ -29,7 +29,7 @@ CHUNK_ROWS: Final = 128
 CHUNK_BYTES: Final = 32 * 1024 * 1024
 """Maximum bytes of a chunk, estimated from the first rows. A labelling process holds a chunk in memory."""
 MOST_CHUNK_BYTES: Final = 1024 * 1024 * 1024
-"""Maximum bytes of a chunk whose rows are larger than the first rows."""
+"""Maximum bytes of a chunk, measured while its rows are read."""
 _FEWEST_ROWS: Final = 16
 """Minimum rows of a chunk when a small catalogue is divided among many processes."""
 _OPTIONS: Final = (
@@ -42,7 +42,7 @@ _DECISIVE: Final = {name: f"--{name.replace('_', '-')}" for name in _OPTIONS} | 
 }
 """Options that change a job's results."""
 _BEGINNING: Final = 400
-"""Maximum characters of a cell to check for a path."""
+"""Number of characters at the start of a cell that are searched for a path."""
 FILE_BYTES: Final = 64 * 1024 * 1024
 """Target size of a file of rows, in bytes. Files are built in memory."""
 
@@ -214,7 +214,7 @@ def _chunk_tables(catalogue: Catalogue, chunk_rows: int) -> Iterator[pa.Table]:
 
 
 def _groups(tables: Iterator[pa.Table], size: int) -> Iterator[Iterator[pa.Table]]:
-    """Groups of ``size`` tables. Consume each group before the next."""
+    """Groups of ``size`` tables. Read each group to its end before the next group."""
     for first in tables:
         yield chain([first], islice(tables, size - 1))
 
@@ -253,7 +253,7 @@ def requested_catalogue(
     """The request's catalogue (or ``rows``) and options. The group column is spelled as in the catalogue.
 
     Raises InputError if a result with the ending ``suffix`` cannot have the catalogue's columns. ``trees``: names of
-    questions whose models have a tree of labels, which adds columns.
+    questions whose models have a tree of labels.
     """
     options = request.options
     catalogue = rows or open_catalogue(

@@ -144,9 +144,9 @@ class OpenChunk:
     def decode(
         self, request: PhotoRequest, data: bytes, specs: Iterable[PreprocessSpec]
     ) -> dict[PreprocessSpec, Pixels | ImageError]:
-        """Decode a photo's bytes; returns each spec's pixels, ``uint8 (S, S, 3)``, or error.
+        """Decode a photo's bytes; returns spec → pixels, ``uint8 (S, S, 3)``, or error.
 
-        Keep SIGALRM at its default in the calling process: the signal kills a process whose decoding hangs.
+        The calling process must neither handle nor ignore SIGALRM: the signal kills a process whose decoding hangs.
         """
         start, photo, suspects = time.perf_counter(), EncodedPhoto(data), self._earlier.rows
         is_suspect, timeout_s = request.row in suspects or len(suspects) >= _WARY, self._job.spec.options.timeout_s
@@ -212,9 +212,9 @@ def is_done(job: Job, chunk: int) -> bool:
 
 @contextmanager
 def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], None]]:
-    """Keep a file during an attempt at a chunk. The file remains if the process is killed.
+    """Record an attempt to label a chunk in a file, which remains if the process is killed.
 
-    Yields a function that stores a row's index in the file before its photo is decoded. None clears the file.
+    Yields a function that writes the index of the row being decoded into this file. None clears the file.
     """
     folder = storage.scratch / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -232,14 +232,14 @@ def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], 
 
 
 class Earlier(NamedTuple):
-    """Other attempts at a chunk, killed or running. ``deaths``: their number. ``rows``: the rows that they decode."""
+    """Other attempts to label a chunk, killed or running. ``deaths``: attempts. ``rows``: rows being decoded."""
 
     deaths: int
     rows: frozenset[int]
 
 
 def earlier_attempts(storage: Storage, chunk: int) -> Earlier:
-    """Count other attempts at a chunk by their files (:func:`attempt_on`)."""
+    """Find other attempts to label a chunk, from the files of :func:`attempt_on`."""
     deaths, rows = 0, set[int]()
     for marker in _markers(storage, chunk):
         with suppress(FileNotFoundError):  # the attempt has just ended

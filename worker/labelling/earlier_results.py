@@ -68,7 +68,7 @@ def _key(url: str) -> bytes:
 
 
 class PreviousResults:
-    """Results of the ``--previous`` job. After an error in the SQLite file, finds none."""
+    """Results of the ``--previous`` job. Finds no more results after an error in the SQLite file."""
 
     def __init__(self, connection: sqlite3.Connection, place: str) -> None:
         self._connection: sqlite3.Connection | None = connection
@@ -104,7 +104,7 @@ class PreviousResults:
         self.close()
 
     def close(self) -> None:
-        """Close the file. Later searches find no results."""
+        """Close the SQLite file, so that :meth:`find` returns None."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -115,7 +115,7 @@ def _log_lost(place: str, error: object) -> None:
 
 
 class EarlierResults:
-    """One question's reusable results, from the previous job and this process. Not thread-safe."""
+    """Results that one model can reuse, from the previous job and this process. Not thread-safe."""
 
     def __init__(self, previous: PreviousResults | None = None) -> None:
         self._previous = previous

@@ -33,15 +33,15 @@ _MOST_BYTES: Final = 64 * 1024**2
 
 _AHEAD: Final = 1024
 _AHEAD_S: Final = 15.0
-"""Limit of photos requested ahead: ``_AHEAD``, or the number that arrives in ``_AHEAD_S`` seconds if larger."""
+"""Limit of prefetched photos: the larger of ``_AHEAD`` and the number that arrives in ``_AHEAD_S`` seconds."""
 
 
 Feed = Callable[[bool], int | None]
-"""Returns the next chunk's number; None if no chunk is ready. With ``True``, waits; None then means the end."""
+"""Returns the next chunk's number; None if no chunk is ready. With ``True``, waits; None if no chunk remains."""
 
 
 class QuestionModel:
-    """A question's model and reusable results. ``batch``: SHA-256 → photos to label."""
+    """A model and the results that it can reuse. ``batch``: SHA-256 → photos to label."""
 
     def __init__(self, classifier: Classifier, known: EarlierResults | None = None) -> None:
         self.known = known or EarlierResults()
@@ -68,9 +68,9 @@ class QuestionModel:
 class Labeller:
     """Labels chunks of one job. Leaving the ``with`` block abandons unfinished chunks.
 
-    Questions share fetched and decoded photos. Several chunks are in progress, so that batches are full. ``check`` is
-    called often. Its argument is ``True`` after a missing photo, since a network share may be unmounted. To stop the
-    work, ``check`` raises an error.
+    Each photo is fetched once for all questions. Several chunks are in progress, so that batches are full. ``check`` is
+    called often, and with ``True`` after a missing photo (a network share may be unmounted). To stop the work,
+    ``check`` raises an error.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Labeller:
     def __exit__(self, *exc: object) -> None:
         chunks, self._open = self._open, {}
         for chunk in chunks.values():
-            chunk.give_up()  # first, since a file left after an error would blame a photo
+            chunk.give_up()  # first, since a file that remains would count as a crash
         self._committer.shutdown()
         for commit in self._commits:
             if not commit.exception():

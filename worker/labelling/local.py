@@ -41,7 +41,7 @@ def run_pool(
 
 
 class _Strikes:
-    """Counts process deaths by chunk. A chunk's count restarts at 0 if another photo is the cause."""
+    """Counts process deaths by chunk. A chunk's deaths are counted from 0 again if another photo is the cause."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -72,7 +72,7 @@ def main(loaded: Sequence[Classifier] = ()) -> int:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     reuse_memory()
     replies = take_streams()
-    greeting = sys.stdin.readline()  # the parent's only line before "ready"
+    greeting = sys.stdin.readline()  # the parent sends one line before "ready"
     if not greeting:
         return 0  # there is no work
     try:
@@ -100,7 +100,7 @@ def main(loaded: Sequence[Classifier] = ()) -> int:
 
 
 def load_or_take(loaded: Iterable[Classifier], path: Path, pin: ModelPin, *, verified: bool) -> Classifier:
-    """A job's model, from ``loaded`` or else read from ``path``."""
+    """Take a model from ``loaded``, or load it from ``path``."""
     for one in loaded:
         if (one.digest, one.metadata.variant) == (pin.digest, pin.variant):
             return one.asking(pin.precision, pin.threshold)

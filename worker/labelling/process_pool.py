@@ -2,8 +2,8 @@
 
 A process prints ``{"ready": true}``, answers each line of its stdin with a JSON line, and ends when its stdin closes.
 The pool may send a first line (the greeting) before "ready". If a process prints ``{"refused": message}``, the pool
-ends. A process that prints ``{"more": true}`` gets another line before it answers. Its answers then name their line in
-``line``. A process that has answered all its lines gets a new line.
+ends. A process may print ``{"more": true}`` to get another line before it answers the last. Each answer then repeats
+its line in the field ``line``. A process that has answered all its lines gets a new line.
 """
 
 import gc
@@ -46,7 +46,7 @@ class Death(NamedTuple):
 
 
 class _Fork:
-    """A fork that runs ``main``, with the ``Popen`` methods that the pool uses."""
+    """Runs ``main`` in a forked process. Has the ``Popen`` methods that the pool uses."""
 
     def __init__(self, main: Callable[[], int], log: IO[bytes]) -> None:
         requests, self.stdin = _pipe()
@@ -220,10 +220,10 @@ class ProcessPool:
         greeting: str = "",
         logs: Path | None = None,
     ) -> None:
-        """Send all lines, and wait for their answers. Call it once for each pool.
+        """Send all lines, and wait for their answers. A pool runs only once.
 
-        ``on_death`` returns whether another process gets the dead process's lines. If it raises, the run stops.
-        ``greeting``: first line for each process. ``logs``: folder for the processes' stderr.
+        ``on_death`` returns whether to send the dead process's lines to another process. If it raises,
+        the run stops. ``greeting``: first line sent to each process. ``logs``: folder for the processes' stderr.
         """
         self._waiting.extend(lines)
         self._on_reply, self._on_death = on_reply, on_death

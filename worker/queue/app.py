@@ -22,14 +22,14 @@ FINISH_TASK: Final = "hangtag.finish_job"
 VISIBILITY_S: Final = 2 * TIME_LIMIT_S
 SOCKET_TIMEOUT_S: Final = 10
 LEAVE_S: Final = 3.0
-"""Seconds of the grace time reserved to return messages and end processes."""
+"""The last seconds of the grace time, for returning messages and ending processes."""
 _ONCE_MORE: Final = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.0, "interval_max": 0.0}
 """Reconnect once, without a pause. A second failure raises an error."""
 _MOST_SLOTS: Final = 4096
 
 
 class BusyProcesses:
-    """Which processes run a task, and whether the worker is stopping; in memory shared with forks.
+    """Records which processes run a task, and whether the worker is stopping, in memory shared with forks.
 
     There is no lock, since a process may be killed at any moment. A killed process counts as busy until its
     replacement finishes a task.
@@ -105,7 +105,7 @@ def _configuration(settings: QueueSettings) -> dict[str, Any]:
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
             "queue_order_strategy": "sorted",
-            "max_retries": 0,  # only for sending; to receive, workers wait for Redis
+            "max_retries": 0,  # only for senders: workers wait for Redis
         },
         "broker_use_ssl": tls,
         "broker_connection_retry_on_startup": True,

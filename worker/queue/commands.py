@@ -183,7 +183,7 @@ def worker_command(
     configs: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="CONFIG", help="Settings files of retraining cycles; only with --queue train.", show_default=False
+            metavar="CONFIG", help="Settings files for retraining; only with --queue train.", show_default=False
         ),
     ] = None,
     queue: Annotated[
@@ -207,7 +207,7 @@ def worker_command(
 
     After SIGTERM, the worker finishes its chunks within HANGTAG_GRACE_S (10) seconds, or returns them to the queue.
     After Ctrl-C, the worker finishes its chunks. With --queue train, a worker runs the retraining cycles of its
-    CONFIGs, one at a time, and labels no jobs. The next worker continues a stopped cycle.
+    CONFIGs, one at a time, and labels no jobs. The next worker continues an unfinished cycle.
 
     Examples:
 

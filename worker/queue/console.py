@@ -160,7 +160,7 @@ def print_jobs(rows: list[Row]) -> None:
 
 
 def job_record(name: str, job: Job, progress: JobProgress) -> dict[str, object]:
-    """A job's record for ``--json``."""
+    """A job's fields in the output of ``--json``."""
     left = progress.seconds_left
     models = {
         question.name: {"model": question.model.reference, "rule": question.model.rule} for question in job.questions

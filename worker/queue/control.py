@@ -25,7 +25,7 @@ PERIOD_S: Final = 1.0
 
 @dataclass(frozen=True)
 class Control:
-    """Connections for commands on queued jobs."""
+    """Controls queued jobs through Redis and the folder of jobs."""
 
     settings: QueueSettings
     jobs: Jobs

@@ -72,7 +72,7 @@ def count_outcome(outcome: str) -> None:
 
 
 def count_chunk(seconds: float, rows: Tally[tuple[str, str | None]], photos: PhotoWork) -> None:
-    """Count a chunk that was finished in ``seconds``. ``rows``: number of rows by (status, error)."""
+    """Count a finished chunk that took ``seconds``. ``rows``: number of rows by (status, error)."""
     with _fails_no_chunk():
         for (status, error), count in rows.items():
             IMAGES.labels(status, error or "").inc(count)

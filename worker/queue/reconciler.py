@@ -18,7 +18,7 @@ from worker.request import Priority
 
 MIN_WINDOW: Final = 4
 WINDOW_PER_SLOT: Final = 2
-"""Waiting messages per labelling process. A task needs a message only for its first chunk."""
+"""Messages to keep waiting for each labelling process. A task needs a message only for its first chunk."""
 
 BLOCK: Final = 64
 AT_ONCE: Final = 16
@@ -75,7 +75,7 @@ class Reconciler:
         self._send = send
         self._poller = JobPoller(self._look, REST_S)
         self._last = ""
-        """Name of the last job served; the next tick begins with the job after it."""
+        """Name of the last job served; the next tick begins with the next job."""
 
     def tick(self) -> int:
         """Queue unfinished chunks of all jobs, unless another reconciler has just done so; returns their number."""

@@ -42,7 +42,7 @@ FINISH: Final = -1
 LEASE_S: Final = 10
 SENT_S: Final = 5
 ALONE_S: Final = 600
-"""After a task has failed, each of its chunks is sent as a separate task for this many seconds."""
+"""For this many seconds after a task has failed, each of its chunks gets a separate task."""
 TICK_S: Final = 0.9
 PRESENCE_S: Final = 10
 TROUBLE_S: Final = 60
@@ -138,7 +138,7 @@ class RedisState:
         return any(self._redis.llen(queue) for queue in QUEUES.values() if queue < QUEUES[priority])
 
     def win_tick(self) -> bool:
-        """Whether this caller may reconcile now: one caller a second."""
+        """Whether this reconciler may run now; one may run each second."""
         return self._win("hangtag:tick", TICK_S)
 
     def mark_sent(self, job: str, chunk: int) -> bool:
@@ -146,7 +146,7 @@ class RedisState:
         return self._win(_key("sent", job, chunk), SENT_S)
 
     def hold_back(self, job: str, chunks: Iterable[int]) -> None:
-        """Delay the chunks of a failed task. Later, each chunk gets a separate task."""
+        """Delay the chunks of a failed task, and then give each chunk a separate task."""
         for chunk in chunks:
             self._redis.set(_key("sent", job, chunk), "", ex=SENT_S)
             self._redis.set(_key("alone", job, chunk), "", ex=ALONE_S)
@@ -211,7 +211,7 @@ class RedisState:
         return int(self._redis.get(_key("setbacks", job)) or 0)
 
     def may_retry(self, job: str, failures: int) -> bool:
-        """Whether a failing job may be tried now. The pause doubles with each failure, up to 16 s."""
+        """Whether a failing job's chunk or merge may be queued now. The pause doubles with each failure, up to 16 s."""
         return self._win(_key("trial", job), 2 ** min(failures, LONGEST_BACKOFF))
 
     def reset_backoff(self, job: str) -> None:

@@ -40,10 +40,10 @@ MOST_MERGES: Final = 5
 _LASTING: Final = frozenset(
     {None, errno.EACCES, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EPERM}
 )
-"""``errno`` of errors that a retry does not fix. None: Arrow's errors for damaged files."""
+"""``errno`` values of errors that a retry does not fix. None: Arrow's errors for damaged files."""
 _LONGEST_REASON: Final = 2000
 BEGIN_S: Final = 10.0
-"""After this many seconds, a task begins no further chunk: other jobs need the process."""
+"""After this many seconds, a task begins no further chunk, so that other jobs can run."""
 _LOOKED_AT_ONCE: Final = 16
 
 Finishing = Callable[[], AbstractContextManager[Callable[[Job], bool]]]
@@ -135,7 +135,7 @@ class Runner:
             questions = list(map(QuestionModel, models, known))
             with Labeller(job, questions, photos, finished, _JobCheck(job)) as labeller:
                 labeller.run(next_chunk)
-        with suppress(HangtagError, OSError, RedisError):  # if this fails, the reconciler queues the merge
+        with suppress(HangtagError, OSError, RedisError):  # after an error, the reconciler queues the merge
             send_finish(self._redis, self._app.send, name, job)
 
     def finish_job(self, job: str) -> None:
@@ -270,7 +270,7 @@ def _is_mounted(folder: Path) -> bool:
 
 
 class LoadedModels:
-    """Caches verified models: at most ``kept``, unless the last job has more."""
+    """Caches verified models. ``kept``: maximum number, unless the last job has more models."""
 
     def __init__(self, store: BundleStore, kept: int) -> None:
         self._store = store
@@ -301,7 +301,7 @@ class LoadedModels:
 class JobResources:
     """Keeps the photos and reusable results of a process's current job open between tasks.
 
-    Closes them after an error: a broken S3 client, for example, would fail again.
+    Reopens the photos and results after an error: a broken S3 client, for example, would fail again.
     """
 
     def __init__(self) -> None:

@@ -125,8 +125,8 @@ def _silence(descriptor: int) -> None:
 def _let_go_of_connections() -> None:
     """Close the parent's network connections in a forked process.
 
-    An old connection would keep waking the parent's event loop: after a restart of Redis, a worker used half a
-    core (Celery 5.7). The descriptors then point to ``/dev/null``, so that no new file gets their numbers.
+    With an old connection, the parent's event loop used half a core after a restart of Redis (Celery 5.7).
+    The descriptors then point to ``/dev/null``, so that no new file gets their numbers.
     """
     with Path(os.devnull).open("rb") as nowhere:
         for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
@@ -141,7 +141,7 @@ def _is_network(descriptor: int) -> bool:
 
 
 class HeartStep(StartStopStep):
-    """Touches the heartbeat file each second in Celery's event loop. An old file means that the loop hangs."""
+    """Touches the heartbeat file each second in Celery's event loop. If the file is old, the event loop hangs."""
 
     requires = ("celery.worker.components:Pool",)
 
@@ -210,7 +210,7 @@ class GracefulWorker(Worker):
         )  # also for Ctrl-C, which skips the soft shutdown
 
     def wait_for_soft_shutdown(self) -> None:
-        """Wait only while tasks run. Celery's method would sleep for the whole grace time."""
+        """Wait only while tasks run, instead of Celery's whole grace time."""
         seconds = self.app.conf.worker_soft_shutdown_timeout
         log_event("worker_stops", within_s=seconds)
         self.app.busy.stop()
@@ -249,7 +249,7 @@ class HangtagConsumer(Consumer):
 class LoggedRequest(Request):
     """Logs the chunk of a dead process, and reconnects after a failed acknowledgement.
 
-    Celery 5.7 only logs a failed acknowledgement. Then a worker with one slot receives no more tasks until a restart.
+    Celery 5.7 only logs a failed acknowledgement, and a worker with one slot then receives no tasks until a restart.
     """
 
     def on_failure(self, exc_info: Any, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - Celery has no types

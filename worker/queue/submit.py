@@ -29,7 +29,7 @@ _SHARE: Final = 0.9
 _TRIES: Final = 2
 """Attempts to decode a photo that hangs."""
 _START_S: Final = 1.0
-"""Seconds to start the process of an attempt."""
+"""Seconds to start a decoding process."""
 _LONGEST_STEM: Final = 32
 """Maximum characters of the source's name in a default job name, so that a table of jobs fits 80 columns."""
 NOT_CHECKED: Final = "The photos were not checked"
@@ -111,7 +111,7 @@ def _previous_job(request: SubmitRequest, jobs: Jobs) -> Job | None:
 
 
 def _with_photos(catalogue: Catalogue) -> Catalogue:
-    """The catalogue, with a remark if its image root is an empty folder. Raises InputError if no photo is found."""
+    """Add a remark to a catalogue whose image root is an empty folder. Raises InputError if no photo is found."""
     if is_url(catalogue.image_root):
         return catalogue
     root, column = Path(catalogue.image_root), catalogue.image_column
@@ -176,7 +176,7 @@ def _carry_over(previous: Job, request: SubmitRequest, jobs: Jobs, questions: It
 
 
 def chunk_rows(timeout_s: float, per_host: int | None = None, decodings: int = 1) -> int:
-    """Rows per chunk, so that a chunk meets its task's time limit even if every photo times out.
+    """Maximum rows of a chunk that meets its task's time limit even if every photo times out.
 
     ``decodings``: how often each photo is decoded (models with the same preprocessing share it).
     """

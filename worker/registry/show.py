@@ -100,7 +100,7 @@ def promoted_words(registry: Registry, version: VersionName) -> str:
 
 def restored_words(registry: Registry, version: VersionName) -> str:
     """The result of a rollback, as text."""
-    stays = "Later jobs use it. A retraining replaces it only if it has new data."
+    stays = "Later jobs use it. Only a retraining with new data replaces it."
     return f"{version} is the champion again. {stays} {promise_of(registry, version)}"
 
 
@@ -194,7 +194,7 @@ def done_words(event: Event) -> str:
 
 
 def numbers_words(event: Event) -> str:
-    """The figures of an event."""
+    """Text such as ``accuracy 0.977, precision 0.97``."""
     return ", ".join(f"{name} {_figure(value)}" for name, value in event.numbers.items() if value is not None)
 
 
@@ -205,7 +205,7 @@ def _figure(value: object) -> str:
 
 
 def event_record(event: Event) -> dict[str, Any]:
-    """An event's record for ``--json``."""
+    """An event's fields in the output of ``--json``."""
     return {**event.model_dump(mode="json", exclude={"after"}), "aliases": event.after.aliases}
 
 

@@ -78,7 +78,7 @@ def _hashed(numbers: _Numbers, seed: np.uint64) -> _Numbers:
 
 
 def write_audit(job: Job, sample: Sequence[AuditRow], figures: Audit) -> None:
-    """Write ``audit.json`` into the job's folder, and the figures into the receipt's page."""
+    """Write an audit's results to ``audit.json`` in the job's folder, and to the receipt's page."""
     numbers = tuple(row.row for row in sample)
     noted = AuditFile(job=job.spec.id, retry=job.retry().number, sample=numbers, figures=figures)
     job.storage.replace(AUDIT_FILE, noted.model_dump_json(indent=1).encode())

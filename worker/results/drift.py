@@ -45,7 +45,9 @@ def measure_drift(
     elif any(is_blind(*pair) for pair in by_photo.values()):
         few = number_of(min(actual.photos, reference.photos), "photo is", "photos are")
         like = (
-            "the job's photos are like them" if reference.photos < actual.photos else "they are like the proof photos"
+            "the job's photos are like these proof photos"
+            if reference.photos < actual.photos
+            else "they are like the proof photos"
         )
         finding = f"{few} too few to tell whether {like}."
     else:
@@ -72,7 +74,7 @@ def _changes(
 
 
 def _histograms(actual: ReferenceAnswers, reference: ReferenceAnswers) -> _Histograms:
-    """Maps a description to a pair of histograms, first for confidences, then for labels."""
+    """Description → the job's and the proof photos' histograms: first confidences, then labels."""
     names = sorted(actual.by_label.keys() | reference.by_label.keys())
     labels = join_rare_bins(*([answers.by_label.get(name, 0) for name in names] for answers in (actual, reference)))
     confidences = join_rare_bins(actual.confidence_histogram, reference.confidence_histogram)
@@ -86,7 +88,7 @@ def _scaled(answers: ReferenceAnswers, photos: int) -> ReferenceAnswers:
 
 
 def _confidence_words(actual: ReferenceAnswers, reference: ReferenceAnswers) -> str:
-    """Describe the mean confidences or, if they are equal, the bin that differs most."""
+    """Describe how the mean confidence changed or, if it did not, which histogram bin changed most."""
     middles = [(number + 0.5) / BINS for number in range(BINS)]
     here, there = (
         sum(map(mul, middles, answers.confidence_histogram)) / answers.photos for answers in (actual, reference)

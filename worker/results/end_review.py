@@ -1,4 +1,4 @@
-"""Sends rows to review after checks of the whole job: repeated pictures and the mix of classes.
+"""Sends rows to review if the whole job has repeated pictures or a different mix of classes.
 
 If many rows have one picture, it is probably a host's placeholder for missing photos. If the mix of classes differs
 from the proof photos, the precision may be lower than promised (:class:`models.drift.LabelShift`): then the rows with
@@ -34,13 +34,13 @@ _SHARE: Final = 100
 """A picture is repeated if it has at least this many rows: 1% of all rows, but at least 5 and at most 10."""
 _USUAL: Final = 0.95
 _ABOVE_USUAL: Final = 2
-"""The minimum is at least twice the 95% quantile of rows per picture, since a product's sizes share a picture."""
+"""A repeated picture has at least twice the 95% quantile of rows per picture: a product's sizes share a picture."""
 _MORE_THAN_SIZES: Final = 50
 _ABOVE_MEDIAN: Final = 10
 _QUARTER: Final = 4
 """A picture with at least 50 rows is also repeated if it has 10 times the median number, or over 1/4 of all rows."""
 _KNOWN: Final = 2
-"""A picture repeated in training counts as repeated only above twice its share there."""
+"""If a picture was repeated in training, its share of rows must have more than doubled."""
 _NO_PRODUCT: Final = frozenset({"-", "0", "n/a", "na", "nan", "none", "null", "unknown"})
 _HEX: Final = 16
 _SHOWN: Final = 5
@@ -148,7 +148,7 @@ def _bucket(keys: Keys, buckets: int) -> Rows:
 
 
 def _picture_rows(job: Job) -> Iterator[tuple[Rows, Keys, Keys]]:
-    """For each batch: row indices, pictures and products of the rows that did not fail.
+    """Yield the row indices, pictures and products of each batch, without failed rows.
 
     A row without a product counts as a product.
     """

@@ -20,7 +20,7 @@ _DRAWING: Final = 2
 
 @contextmanager
 def finishing() -> Iterator[Callable[[Job], bool]]:
-    """Yield a function that finishes a job if all its chunks are done, and then returns True.
+    """Yield a function that finishes a job if all its chunks are done, and returns whether it did.
 
     Enter the block before the process has threads, since it forks processes that make thumbnails.
     """
@@ -82,7 +82,7 @@ def end_job(
 
 
 def run_figures(job: Job, retry: Retry, tally: Tally) -> RunFigures:
-    """Figures of the latest retry, or of the whole job if it had no retry."""
+    """Rows, seconds and workers of the latest retry, or of the whole job if it had no retry."""
     written = {f"parts/{entry.name}": entry.modified for entry in job.storage.entries("parts")}
     keys = [part_key(chunk, retry.number) for chunk in retry.chunks]
     workers = {read_work(job.storage, key).worker for key in keys} or tally.processes

@@ -55,7 +55,7 @@ class ReviewList:
         )
 
     def add(self, part: pa.Table, rows: pa.Table) -> None:
-        """Add rows that need review."""
+        """Store a batch's rows that need review."""
         doubtful = pc.equal(part.column("status"), Status.REVIEW)
         numbers = (pc.indices_nonzero(doubtful).to_numpy() + (self._rows + 1)).tolist()
         self._rows += part.num_rows
@@ -149,12 +149,12 @@ def _texts(column: pa.ChunkedArray) -> list[object]:
 ROW_GROUP: Final = 65_536
 ROW_GROUP_BYTES: Final = 64 * 1024 * 1024
 VOTES: Final = ["label", "confidence", "status", "top_k", "reason", "sha256", "label_level", "leaf_guess"]
-"""Part-file columns for the votes of products."""
+"""Part-file columns that product votes need."""
 _CACHE_KIB: Final = 16 * 1024
 
 
 def merge_job(job: Job, output: Path, folder: Path) -> "tuple[Tally, list[QuestionMerge]]":
-    """Write a job's result to ``output``, and its review lists to the empty ``folder``; returns the counts.
+    """Write a job's result to ``output``, and its review lists to ``folder`` (empty); returns the counts.
 
     The result has the catalogue's columns and each question's columns. With named models, the result also has each
     row's worst status.
@@ -300,7 +300,7 @@ def _write_result(job: Job, output: Path, merges: Sequence[QuestionMerge], whole
 
 
 def join_tables(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Join small tables up to ``ROW_GROUP`` rows or ``ROW_GROUP_BYTES``. Small row groups make Parquet files slow."""
+    """Join small tables to ``ROW_GROUP`` rows or ``ROW_GROUP_BYTES``. Small row groups make Parquet files slow."""
     held: list[pa.Table] = []
     count = size = 0
     for table in tables:

@@ -64,7 +64,10 @@ NO_PARENTS: Final[Parents] = MappingProxyType({})
 
 
 class ClassShare(NamedTuple):
-    """A product's votes for a label: sum of probabilities, photos with the label, and labeled photos among them."""
+    """A product's votes for a label.
+
+    ``probability``: sum over photos. ``own``: photos with this label. ``sure``: labeled photos with this label.
+    """
 
     label: str
     probability: float
@@ -82,7 +85,7 @@ class Product(NamedTuple):
 
 
 class ProductVote(NamedTuple):
-    """The result of a product's vote, as in the columns of ``by_group``."""
+    """A product's label and status, decided by its photos' vote."""
 
     label: str | None
     confidence: float | None
@@ -97,18 +100,18 @@ class ProductVote(NamedTuple):
 
 
 def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO_PARENTS) -> ProductVote:
-    """Vote on a product's label. A photo is sure if its row is labeled.
+    """Vote on a product's label.
 
     The label is the class with the highest mean probability over the readable photos. Ties go to the class with more
-    photos, then to the first in alphabetical order. The confidence is this mean: a lower bound, since classes outside
-    ``top_k`` count as 0.
+    photos, then to the first in alphabetical order. The confidence is the mean probability: a lower bound, since
+    classes outside ``top_k`` count as 0.
 
-    With a tree of labels (``parents``), sure photos agree if their labels are on one branch; the product gets the
-    lowest label. A label's confidence includes the classes under it. If all photos are sure but the vote has another
-    label, the product gets the photos' label nearest the root.
+    With a tree of labels (``parents``), labeled photos agree if their labels are on one branch; the product gets the
+    lowest label. A label's confidence includes the classes under it. If all photos are labeled but disagree with the
+    vote, the product gets their label nearest the root.
 
-    A product goes to review if its sure photos disagree. It is labeled if a photo is sure and agrees with the vote, or
-    if all photos are sure. Otherwise it goes to review, for the most frequent reason of its rows.
+    A product goes to review if its labeled photos disagree. The product is labeled if a labeled photo agrees with the
+    vote, or if all photos are labeled. Otherwise it goes to review, for the most frequent reason of its rows.
     """
     if not product.readable:
         return ProductVote(None, None, Status.FAILED, None, None)
@@ -176,7 +179,7 @@ class ProductStore:
         return {name for name, vote in votes if vote.status is Status.REVIEW}
 
     def products(self, where: str = "", values: tuple[str, ...] = ()) -> Iterator[tuple[Product, list[ClassShare]]]:
-        """All products, or those of an SQL condition, with their votes, in order of first appearance."""
+        """Products with their votes, in order of first appearance. ``where``: an optional SQL condition."""
         query = f"{_VOTES} {where} ORDER BY product.id, share.label"
         for facts, rows in groupby(self._database.execute(query, values), key=lambda row: row[:8]):
             _, name, size, readable, *counts = facts

@@ -100,7 +100,7 @@ class LeastSure:
         self._kept = pa.schema([*fields, PART_SCHEMA.field("reason")]).empty_table()
 
     def add(self, part: pa.Table, first: int) -> None:
-        """Add rows of a part file. ``first``: index of the first row."""
+        """Count a batch's rows to review. ``first``: index of the first row."""
         confidence = part.column("confidence")
         known = pc.if_else(pc.is_null(confidence, nan_is_null=True), pa.scalar(-1.0, pa.float32()), confidence)
         columns = [part.column("label"), known, np.arange(first, first + len(part)), part.column("reason")]
@@ -156,7 +156,7 @@ class Tally:
     _random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - not for security
 
     def add(self, part: pa.Table, images: Images, schemas: Sequence[pa.Schema]) -> None:
-        """Count the next rows. ``schemas``: schemas of their part files."""
+        """Count the rows of a batch. ``schemas``: schemas of the part files."""
         for work in map(part_work, schemas):
             self.hosts[work.worker.rpartition(":")[0]] += work.rows
             self.processes.add(work.worker)

@@ -149,7 +149,7 @@ def test_a_mix_of_classes_that_breaks_the_promise_raises_the_threshold(answered_
     assert min(row["confidence"] for row in labeled) > 0.875
     assert {row["reason"] for row in table[:-4] if row["status"] == "review"} == {"mix"}
     assert table[-1]["status"] == "failed"
-    assert f"{mix.low:.1%} to {mix.high:.1%} of the labels may be right; 95% is promised" in mix.words
+    assert f"{mix.low:.1%} to {mix.high:.1%} of the labels are probably right; 95% is promised" in mix.words
     assert "Labels with a confidence under 0.875 went to review" in mix.words
 
 
