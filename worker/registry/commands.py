@@ -129,12 +129,12 @@ def rollback_command(name: NameArgument, why: WhyOption = "", registry: Registry
       hangtag models rollback shop --why "sandals come out as boots"
     """
     from models.registry.history import CHAMPION
-    from worker.registry.show import VersionName, restored_words
+    from worker.registry.show import VersionName, registry_option, restored_words
 
     opened = _opened(registry)
     before = opened.state(name).aliases.get(CHAMPION)
     _say(restored_words(opened, VersionName(name, opened.rollback(name, why).version)))
-    _say(f"To undo: hangtag models promote {name}@{before}")
+    _say(f"To undo: hangtag models promote {name}@{before}{registry_option(opened)}")
 
 
 @MODELS.command("history")

@@ -14,6 +14,7 @@ from models.bundle import read_manifest
 from models.decision import promise_text
 from models.errors import BundleError, HangtagError, InputError
 from models.manifest import Measured
+from models.reference import DEFAULT_REGISTRY
 from models.registry.history import CHAMPION, Event
 from models.registry.registry import Published, Registry, report_files
 from models.terminal import Console, print_table
@@ -80,6 +81,11 @@ def _training_files(run: Path, bundle: Path) -> dict[str, Path]:
     return files | report_files(run)
 
 
+def registry_option(registry: Registry) -> str:
+    """The option that a command needs to find a registry elsewhere."""
+    return "" if registry.place == str(Path(DEFAULT_REGISTRY).absolute()) else f" --registry {quote(registry.place)}"
+
+
 def published_words(registry: Registry, version: VersionName, *, new: bool) -> str:
     """The result of publishing, as text."""
     names = [alias for alias, to in registry.state(version.model).aliases.items() if to == version.version]
@@ -87,6 +93,7 @@ def published_words(registry: Registry, version: VersionName, *, new: bool) -> s
     place = f"{version}{listed}, in {registry.place}"
     label = f"Next: hangtag label PHOTOS --model {version.model}@{CHAMPION} --out labels.parquet"
     promote = f"Make it the champion with: hangtag models promote {version}"
+    label, promote = (command + registry_option(registry) for command in (label, promote))
     advice = f"\n{label if CHAMPION in names else promote}"
     if registry.training(version.model, version.version, "splits.csv") is None:
         advice += "\nIt was published without its training run. For hangtag retrain, publish it again with --run RUN."
