@@ -202,7 +202,7 @@ class ScannedPhotos:
 
 @dataclass(frozen=True)
 class Checkup:
-    """The results of :func:`check_up`. Every array has one value per photo in ``scanned.photos``; positions index it."""
+    """The results of :func:`check_up`. Arrays have one value per photo in ``scanned.photos``; positions index it."""
 
     dataset: Dataset
     scanned: ScannedPhotos
