@@ -53,7 +53,7 @@ def test_a_table_is_checked_trained_on_resumed_and_evaluated(table: Path, drawn:
     run = tmp_path / "runs" / "kinds"
     said = hangtag("train", table, *asked, "--out", run.parent, "--name", run.name, *QUICKLY)
     assert "1 row has no label and is left out" in said
-    assert f"{rows - 1} of {rows} rows meet department=home" in said
+    assert f"{rows - 1} of {rows} rows match department=home" in said
     args = json.loads((run / "args.json").read_text())
     columns = ("image_column", "label_column", "where", "image_root")
     assert {name: args["table"][name] for name in columns} == {name: found["table"][name] for name in columns}

@@ -22,11 +22,11 @@ _GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)
 class PairFit:
     """The results of aligning pairs of pictures. Every array has one row per pair."""
 
-    # the second picture's place in the first: left, top, right, bottom, as fractions of the first's size
+    # the second picture's place in the first: left, top, right, bottom, as fractions of width and height
     boxes: Floats
     likeness: Floats  # correlation of the fine details
     difference: Floats  # mean over the pixels of the largest channel difference, 0 to 255
-    worst: Floats  # largest mean difference of a cell (4 by 4 pixels), after subtracting the picture's mean difference
+    worst: Floats  # mean difference of the worst cell (4 by 4 pixels), minus the mean difference of the picture
     tint: Floats  # mean chroma difference, relative to the second picture's chroma
 
 
@@ -66,7 +66,7 @@ def _softened(planes: Floats) -> Floats:
 
 
 def _registered(first: Floats, second: Floats, boxes: Floats) -> Floats:
-    """Fit the boxes to grey pictures ``(n, 1, S, S)`` with Gauss-Newton steps."""
+    """Align grey pictures ``(n, 1, S, S)`` with Gauss-Newton steps, starting from ``boxes``."""
     side = first.shape[2]
     slopes = np.concatenate([first, np.gradient(first, axis=2) * side, np.gradient(first, axis=3) * side], 1)
     damping = _DAMPING * side**2 * np.eye(4, dtype=np.float32)

@@ -103,7 +103,7 @@ def doubt_sentences(checkup: Checkup) -> list[str]:
         )
     labels: defaultdict[str, set[str]] = defaultdict(set)
     for photo in photos:
-        if photo.product is not None and photo.label != NONE:  # a product's size chart has the label _none
+        if photo.product is not None and photo.label != NONE:  # such as a size chart
             labels[photo.product].add(photo.label)
     disputed = [product for product, names in labels.items() if len(names) > 1]
     if disputed:
@@ -222,7 +222,7 @@ def _faulty_rows(checkup: Checkup) -> Iterator[list[object]]:
 def check_page(checkup: Checkup, links: Mapping[str, str] = MappingProxyType({})) -> str:
     """Render a page of all issues with example photos, at most about three megabytes.
 
-    ``links``: the address of each link, relative to the page, by its text. Faulty photos are not opened, because
+    ``links`` maps the text of each link to its address, relative to the page. Faulty photos are not opened, because
     decoding them may crash.
     """
     photos, data = checkup.scanned.photos, checkup.dataset.source

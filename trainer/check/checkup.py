@@ -28,8 +28,8 @@ SMALLEST_SIDE: Final = 64
 
 MOST_OF_A_CLASS: Final = 0.5
 LEAST_OF_A_CLASS: Final = 8
-"""If more than ``MOST_OF_A_CLASS`` of the photos have an issue, it is a property of the class. Classes with fewer than
-``LEAST_OF_A_CLASS`` photos have no properties."""
+"""An issue is reported for a class instead of its photos if the class has at least ``LEAST_OF_A_CLASS`` photos, and
+more than the share ``MOST_OF_A_CLASS`` have the issue."""
 
 BLURRY: Final = 0.29
 SHARP_STEP: Final = 36
@@ -93,7 +93,7 @@ LIMITS: Final[Mapping[Issue, float]] = {
     Issue.LOW_INFORMATION: 0.3,
     Issue.TOO_SMALL: 1.0,
 }
-"""The limit of each issue. Photos with a lower score have the issue. Scores of all other issues are 0 or 1."""
+"""A photo has an issue if its score is below the limit. Scores of all other issues are 0 or 1."""
 
 Scores = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
@@ -103,8 +103,8 @@ Flags = npt.NDArray[np.bool_]
 class PhotoIssues:
     """The issues of single photos. Every array has one value per photo. Scores go from 0, the worst, to 1.
 
-    ``properties``: for each class, the share of photos with an issue. If more than half of a class has an issue, the
-    class gets the issue instead of its photos.
+    ``properties``: for each class, the issues that more than half of its photos have, and their shares. These photos
+    are not flagged.
     """
 
     scores: Mapping[Issue, Scores]
@@ -202,7 +202,7 @@ class ScannedPhotos:
 
 @dataclass(frozen=True)
 class Checkup:
-    """The results of a check. Every array has one value per photo in ``scanned.photos``; positions are its indices."""
+    """The results of :func:`check_up`. Arrays have one value per photo in ``scanned.photos``; positions index it."""
 
     dataset: Dataset
     scanned: ScannedPhotos
@@ -257,7 +257,7 @@ class Checkup:
 
     @cached_property
     def twins(self) -> Mapping[int, int]:
-        """Maps each duplicate or leaked photo to the other photo, by position."""
+        """Maps each duplicate or leaked photo to a photo of the same picture or product, by position."""
         photos, relations, twins = self.scanned.photos, self.relations, dict[int, int]()
         for pair in sorted(relations.near, key=lambda pair: pair.likeness):
             twins.update({pair.first: pair.second, pair.second: pair.first})

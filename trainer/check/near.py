@@ -55,7 +55,7 @@ _LARGEST_DIFFERENCE: Final = 8.0
 _WORST_IN_PLACE: Final = 14.0
 _WORST_OF_SHIFT: Final = 220.0
 _LARGEST_WORST: Final = 32.0
-"""Limits of ``PairFit.worst``: pictures that differ only in text are no duplicates. Limits for crops are higher."""
+"""Limits of ``PairFit.worst``: pictures that differ only in text are no duplicates."""
 
 _LARGEST_TINT: Final = 0.1
 _SAME_DIFFERENCE: Final = 1.0
@@ -64,7 +64,7 @@ _ICON_SHRINKING, _ICONS_AT_A_TIME = 4, 1024
 _HALF_SHRINKING, _HALVES_AT_A_TIME = 2, 256
 _HOPEFUL_DIFFERENCE: Final = 20.0
 _HOPEFUL_WORST: Final = 45.0
-"""Pairs above these limits at icon size are not compared at full size."""
+"""Pairs that differ more than this at icon size (16 pixels) are not compared at full size."""
 _MOST_PROOFS: Final = 6
 """Only this many candidates of a photo are tested."""
 
@@ -76,7 +76,7 @@ _COPIES_AT_A_TIME: Final = 64
 class NearPair:
     """The positions of two photos with the same picture, smaller position first.
 
-    ``likeness``: correlation of their aligned details, at most 1.
+    ``likeness``: correlation of fine details after alignment, at most 1.
     """
 
     first: int
@@ -174,7 +174,7 @@ def _described(copies: Pixels, boxes: Floats) -> Floats:
     """Descriptors of the boxes ``(b, 4)`` in small copies ``uint8 (n, 64, 64, 3)``.
 
     A descriptor is a cosine transform of brightness and colours, without the means, ``float32 (b, n, _SIZE)``. The norm
-    is below 1 at low contrast, and otherwise 1. Colours distinguish a red shirt from the same shirt in blue.
+    of a descriptor is 1, or less at low contrast. Colours distinguish a red shirt from the same shirt in blue.
     """
     colours = copies.astype(np.float32)
     light = colours @ _GREY
@@ -264,7 +264,7 @@ def joined(count: int, links: Sequence[tuple[int, int]] | npt.NDArray[np.intp]) 
 
 
 def links_of(keys: Iterable[Hashable]) -> list[tuple[int, int]]:
-    """Pair the first position of each key with its later positions."""
+    """For each repeated key, pair its first position with each later position."""
     firsts: dict[Hashable, int] = {}
     places = ((firsts.setdefault(key, place), place) for place, key in enumerate(keys))
     return [(first, place) for first, place in places if first != place]

@@ -72,7 +72,7 @@ def quarantine(checkup: Checkup, folder: Path) -> tuple[int, Path | None]:
     A file is moved only if all of its rows are removed. Downloaded files are not moved: only their rows are removed.
 
     Returns:
-        Number of moved files and, for data in a table, a CSV with the remaining rows.
+        The number of moved files, and a CSV with the remaining rows of a table, or None for a folder.
     """
     data, going = checkup.dataset.source, photos_to_move(checkup)
     staying = {_normal(photo.path) for photo in checkup.scanned.photos if photo not in going}

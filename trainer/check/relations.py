@@ -15,7 +15,7 @@ from trainer.data.photo_cache import StatisticsStore
 
 PLACEHOLDER_ROWS: Final = 10
 PLACEHOLDER_ROWS_OF_ONE_LABEL: Final = 20
-"""A picture with this many copies is a placeholder. ``PLACEHOLDER_ROWS`` applies to copies with several labels."""
+"""A picture with this many copies is a placeholder. With several labels, ``PLACEHOLDER_ROWS`` is enough."""
 
 
 class LeakKind(StrEnum):
@@ -43,7 +43,7 @@ class Relations:
         exact: groups of photos with the same pixels.
         pictures: for each photo, an index that all its copies share.
         families: for each photo, the index of its group of photos with the same picture or product.
-        placeholders: groups of copies of a placeholder image. They do not count as duplicates. Training excludes
+        placeholders: groups of copies of a placeholder image. The copies do not count as duplicates. Training excludes
             placeholders with several labels, so they are not conflicts or leaks.
         conflicts: groups of photos that are copies of one picture, but have several labels.
     """
@@ -63,10 +63,10 @@ def relate(
     store: StatisticsStore,
     on_photo: Callable[[int, int], None],
 ) -> Relations:
-    """Find photos of the same picture. ``on_photo`` gets (searched photos, all photos)."""
+    """Find photos of the same picture. ``on_photo`` is called with (searched photos, all photos)."""
     digests = store.statistics(sha256s)["pixels"].to_pylist()
     same = _places(digests)
-    firsts = [places[0] for places in same.values()]  # one of each group with equal pixels
+    firsts = [places[0] for places in same.values()]
     pairs = find_near(
         len(firsts),
         lambda places: store.copies([sha256s[firsts[place]] for place in places]),

@@ -30,8 +30,8 @@ LEAST_GAIN: Final = 0.1
 LEAST_SHARE: Final = 0.25
 LEAST_SHARE_OF_PAIR: Final = 0.5
 """The baseline always guesses the most frequent class. A shortcut gains at least ``LEAST_GAIN`` in accuracy. It also
-corrects at least ``LEAST_SHARE`` of the baseline's errors, or ``LEAST_SHARE_OF_PAIR`` for a pair of classes. Chance
-must not explain the gain.
+corrects at least ``LEAST_SHARE`` of the baseline's errors, or ``LEAST_SHARE_OF_PAIR`` for a pair of classes. The
+gain must be statistically significant.
 """
 
 _ERRORS: Final = 3.0
@@ -39,8 +39,8 @@ _ERRORS: Final = 3.0
 _CHANCE_OF_PAIR: Final = 0.001
 """A pair of classes is named only if its p-value (Bonferroni) is below this limit."""
 _NEVER_THE_PRODUCT: Final = frozenset({"file format", "file extension", "pixel format", "EXIF", "width", "height"})
-"""Features that do not depend on the product. With many classes, a product's own colour or shape always distinguishes
-some pair."""
+"""A pair of classes is named only for these features, which do not depend on the product. Among many pairs, the
+products' colours or shapes always distinguish some."""
 
 _SEED: Final = 0
 _MOST_CLASSES: Final = 100
@@ -140,7 +140,7 @@ def _features(statistics: pa.Table, paths: Sequence[Path]) -> dict[str, Matrix]:
 
 
 def _numbered(values: Matrix) -> Matrix:
-    """One-hot columns, so that a tree can test any value."""
+    """One-hot encode the values, so that a tree can split on any of them."""
     columns: Matrix = (values[:, None] == np.unique(values.astype(str))[None, :]).astype(float)
     return columns
 

@@ -55,7 +55,7 @@ _REMARK: Final = 2
 
 @dataclass(frozen=True)
 class Labels:
-    """A job, and the path of its result, or None if the job's folder contains the result."""
+    """A job and its result. ``result`` is None if the result is in the job's folder."""
 
     job: Job
     result: Path | None
@@ -63,7 +63,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class CorrectedResult:
-    """The changes in a corrected result, as numbers of rows.
+    """Row counts of a corrected result.
 
     In a job with several models, ``changed`` to ``in_conflict`` add up the rows of all questions.
 
@@ -239,7 +239,7 @@ def _count_votes(
     stores: Sequence[ProductStore | None],
     answers: Sequence[npt.NDArray[np.int8]],
 ) -> list[set[str]]:
-    """Fill the stores with votes. If reviewers labelled photos of a product, its other photos do not vote.
+    """Add votes to the stores. If reviewers labelled photos of a product, its other photos do not vote.
 
     Returns each question's products on which reviewers disagree.
     """
@@ -265,7 +265,7 @@ def _count_votes(
 def _still_to_review(
     part: pa.Table, rows: pa.Table, answers: npt.NDArray[np.int8], store: ProductStore | None, disputed: set[str]
 ) -> pa.Table:
-    """Give the status ``labeled`` to all rows that need no review any more.
+    """Give the status ``labeled`` to all rows that no longer need review.
 
     A row of a product needs review until the product is labeled. Other rows need review until they have an answer.
     """
@@ -382,7 +382,7 @@ class Correcting:
     def answered(self, part: pa.Table, rows: pa.Table, silent: pa.ChunkedArray) -> tuple[pa.Table, pa.ChunkedArray]:
         """Apply reviewers' answers to a part file, for the products' labels.
 
-        Rows with a remark do not vote, and neither do ``silent`` rows without an answer. Also returns the rows on which
+        Rows with a remark, and ``silent`` rows without an answer, do not vote. Also returns the rows on which
         reviewers disagree.
         """
         votes = self._votes_on(part.column("sha256"), rows)

@@ -15,7 +15,8 @@ from worker.results.audit import AuditRow, audit_sample, write_audit
 def record_audit(job: Job, store: CorrectionStore, rows: int = 0) -> Audit | None:
     """Count the answers of a finished job's audit, and record them in ``audit.json`` and on the receipt.
 
-    ``rows``: number of labeled rows to sample. A larger earlier sample is kept. Returns None if this job has no audit.
+    ``rows``: number of labeled rows to sample. If an earlier sample was larger, its size is used. Returns None if this
+    job has no audit.
     """
     noted = read_audit(job, of_any_retry=True)
     rows = max(rows, noted.figures.asked if noted else 0)

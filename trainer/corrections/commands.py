@@ -21,7 +21,7 @@ CorrectionsOption = Annotated[
 
 
 def register(app: typer.Typer, corrections_of: Callable[[Path], Path | None]) -> None:
-    """Add the commands to the command line. ``corrections_of`` reads the corrections' path from a config."""
+    """Add ``hangtag corrections`` to the command line. ``corrections_of`` reads the corrections' path from a config."""
     group = typer.Typer(
         help="Reviewers' labels for the next retraining. Without a command: show the labels as a table.",
         invoke_without_command=True,

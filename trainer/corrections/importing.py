@@ -35,9 +35,9 @@ _TOP_K: Final = "top_k"
 _CONFIDENCE: Final = re.compile(r" [0-9]\.[0-9]{2}(?:; |$)")
 """Matches the confidence after each label in a ``top_k`` cell."""
 _REMARKS: Final = {NONE: Remark.NOT_A_PRODUCT, **{remark.value: remark for remark in Remark if remark}}
-"""Answers in ``correct_label`` that are not classes."""
+"""Values of ``correct_label`` that are not classes."""
 _ALIKE: Final = 0.8
-"""Least difflib ratio of a misspelling: 0.86 for ``hatt`` and ``hat``, but 0.75 for ``hats`` and ``cats``."""
+"""Least difflib ratio of a typo to its class: 0.86 for ``hatt`` and ``hat``, but 0.75 for ``hats`` and ``cats``."""
 _MOST_NAMES: Final = 10
 
 
@@ -45,8 +45,8 @@ _MOST_NAMES: Final = 10
 class ImportOptions:
     """Options of an import. A missing image option is read from the job or run next to the file.
 
-    ``reviewer``: the name for rows without a reviewer. ``new_labels``: unknown labels to accept. The job or run also
-    gives the ``prefix`` of Hangtag's columns, the model's ``classes``, and ``above_classes`` to refuse.
+    ``reviewer``: the name for rows without a reviewer. ``new_labels``: unknown labels to accept. The ``prefix`` of
+    Hangtag's columns and the model's ``classes`` come from the job or run. Labels in ``above_classes`` are refused.
     """
 
     reviewer: str | None = None
@@ -61,7 +61,7 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class ReviewFile:
-    """The votes in a review file, with and without a time.
+    """The votes in a review file.
 
     ``named``: labels of the model. ``rows_of``: for each label, the rows that vote for it (the first row is 1).
     """
@@ -100,7 +100,7 @@ class Imported:
 
     @property
     def without_sha256(self) -> int:
-        """Count the new votes without a SHA-256, because the photo's file is missing."""
+        """Number of new votes on photos that were not found."""
         return sum(not vote.sha256 for vote in self.added.votes)
 
 
@@ -168,8 +168,12 @@ def _unknown_words(label: str, by_folded: Mapping[str, list[str]]) -> str:
     return f"{words}; do you mean {' or '.join(repr(one[:80]) for one in by_folded[near[0]])}?" if near else words
 
 
+<<<<<<< HEAD
 def _completed(file: Path, options: ImportOptions, job: Job | None) -> ImportOptions:
     """Fill missing options from the job or run in the file's folder."""
+=======
+def _completed(file: Path, options: ImportOptions) -> ImportOptions:
+>>>>>>> xi
     run = Run(file.parent)
     if (run.path / "args.json").is_file():
         args = run.args()

@@ -29,7 +29,7 @@ _TAIL_BYTES: Final = 4096
 
 @dataclass(frozen=True)
 class Added:
-    """The new votes, the number of votes that were known already, and all votes that are now in the file."""
+    """The result of adding votes. ``known`` counts votes that the file had. ``all`` has the new votes, too."""
 
     votes: tuple[Vote, ...]
     known: int
@@ -59,7 +59,7 @@ class CorrectionStore:
         return CorrectionStore(place) if name else self
 
     def question_files(self) -> list[Path]:
-        """Corrections files of single questions, in the same folder."""
+        """The corrections files of single questions, next to this file."""
         return sorted(self.path.parent.glob(f"{escape(self.path.stem)}-*{self.path.suffix}"))
 
     def votes(self) -> tuple[Vote, ...]:
@@ -110,8 +110,8 @@ class CorrectionStore:
     def add(self, timed: Sequence[Vote], untimed: Sequence[Vote] = ()) -> Added:
         """Add votes, and replace the file.
 
-        The time of an ``untimed`` vote is its file's modification time. An untimed vote that repeats the reviewer's
-        last vote on the photo is skipped, unless its path is new.
+        The time of an ``untimed`` vote is its file's modification time. It is skipped if it repeats the reviewer's last
+        vote on the photo, and its path is known.
         """
         with self._alone():
             before = set(self._rows())
@@ -211,7 +211,7 @@ class CorrectionStore:
         write_rows(self.path, COLUMNS, map(vote_cells, votes))
 
     def _is_torn(self, last: bytes) -> bool:
-        """Whether the last line is incomplete. A missing line break alone is accepted."""
+        """Whether the last line is incomplete. The line break may be missing."""
         try:
             cells = next(csv.reader([last.decode()], strict=True), [])
             if cells:

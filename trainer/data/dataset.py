@@ -69,7 +69,7 @@ OPEN: Final = "open"
 LEARN: Final = "learn"
 """In a split column: the photo is only for training, never for measurements."""
 _CYCLE: Final = ("dataset.csv", "collected.json")
-"""Files of a retraining cycle. In these files, ``>`` is part of a class name."""
+"""Files that a retraining cycle writes. Their class names may contain ``>``."""
 
 
 @lru_cache(maxsize=1024)
@@ -125,8 +125,8 @@ class Exclusion:
 class Dataset:
     """Labelled photos of a folder or a table, in a fixed order, and the excluded files.
 
-    ``classes`` are sorted, without ``NONE``. A class's index is its position. ``parents``: each label's parent,
-    from table labels such as ``shoes > boots``, where ``shoes`` is the parent of ``boots``.
+    ``classes`` are sorted, without ``NONE``. A class's index is its position in ``classes``. ``parents``: each label's
+    parent, from table labels such as ``shoes > boots``, where ``shoes`` is the parent of ``boots``.
     """
 
     source: Path
@@ -244,7 +244,6 @@ def _read_classes(root: Path, split: Split | None) -> Dataset:
 
 
 def _check_names(root: Path, names: Iterable[str]) -> None:
-    """Refuse classes that are named like splits."""
     if named := [name for name in names if split_named(name)] or _paired(names):
         msg = (
             f"Expected class folders in {root}, found {', '.join(named)}, which look like splits. Rename split "
@@ -350,7 +349,7 @@ def _alike(classes: Sequence[str]) -> list[str]:
 def _shared(classes: Sequence[str]) -> list[str]:
     """Remarks on class names that may list several labels.
 
-    Commas and slashes are reported only if two names share a part.
+    Commas and slashes are reported only if two names share a part, such as ``red/blue`` and ``blue``.
     """
     remarks = []
     for mark in _SEVERAL:
@@ -418,7 +417,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def taxonomy_of(dataset: Dataset, listed: Mapping[str, str] | None) -> Taxonomy | None:
-    """The tree of a dataset's classes, from ``--taxonomy`` (``listed``) or from the labels, or None without a tree."""
+    """The tree of classes, from ``--taxonomy`` (``listed``) or the labels. Returns None without a tree."""
     if listed is None:
         return Taxonomy(dataset.classes, dataset.parents) if dataset.parents else None
     if dataset.parents:

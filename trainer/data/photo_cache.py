@@ -28,9 +28,9 @@ from trainer.data.photo_files import COPY_SIDE, FaultKind, ImageStatistics, Phot
 from worker.labelling.process_pool import Death, ProcessPool
 
 STATISTICS_VERSION: Final = "1"
-"""Increase this when the statistics of the same bytes change."""
+"""Increase this when the computation of the statistics changes."""
 FEATURES_VERSION: Final = "1"
-"""Increase this when the features of the same pixels change."""
+"""Increase this when the computation of the features changes."""
 PIXELS_TIMEOUT_S: Final = 20.0
 STATISTICS_TIMEOUT_S: Final = 30.0
 SHARD: Final = 8192
@@ -115,7 +115,7 @@ class _PhotoCache:
                 os.posix_fallocate(file.fileno(), 0, len(files) * self._array_bytes)
             try:
                 one_pass.run(workers, (str(arrays), str(self._timeout_s), self._spec_json))
-            finally:  # also after an error
+            finally:
                 if done := max((row for row, record in enumerate(one_pass.records, start=1) if record), default=0):
                     with _writing(self._folder):
                         pq.write_table(pa.Table.from_pylist(one_pass.records[:done], self._schema), index)
@@ -237,7 +237,7 @@ class FeatureStore:
         return taken
 
     def add(self, features: Mapping[str, npt.NDArray[np.float32]]) -> None:
-        """Store the features of one pass."""
+        """Add features of photos to the cache."""
         path = self._folder / f"{uuid.uuid4().hex[:12]}.npz"
         names = list(features)
         with _writing(self._folder):
@@ -246,7 +246,7 @@ class FeatureStore:
 
 
 class _Pass:
-    """One pass over new photos. Each photo gets a record.
+    """Decodes new photos once. Each photo gets a record.
 
     A photo with a temporary fault gets an empty record, and the next pass tries again. Temporary faults are an
     unreadable file, a timeout, and SIGKILL.
@@ -278,7 +278,7 @@ class _Pass:
         self._on_photo()
 
     def _died(self, death: Death) -> bool:
-        """Retry a photo whose process died. After the second death, record a fault."""
+        """Retry a photo whose process died. If the second process also dies, record a fault."""
         self._deaths[death.lines[0]] += 1
         if self._deaths[death.lines[0]] == 1:
             return True

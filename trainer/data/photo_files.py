@@ -1,4 +1,4 @@
-"""Photo files: SHA-256, faults of unusable files, and statistics of pixels.
+"""Hashes photo files, finds their faults, and computes statistics of their pixels.
 
 The scores follow cleanvision, with the same names and nearly the same values: https://github.com/cleanlab/cleanvision.
 Brightness uses at most ``SAMPLED`` evenly spread pixels.
@@ -41,7 +41,7 @@ _MEANT_FOR_PHOTOS: Final = frozenset(
 
 
 class FaultKind(StrEnum):
-    """Faults of files. Names shared with :class:`models.errors.ImageFault` have the same value."""
+    """Faults of files. Members of :class:`models.errors.ImageFault` with the same name have the same value."""
 
     TRUNCATED = "truncated"
     UNSUPPORTED = "unsupported"
@@ -58,7 +58,7 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True)
 class PhotoFault:
-    """Why a photo cannot be used, with a message for the user."""
+    """The reason why a photo cannot be used."""
 
     kind: FaultKind
     message: str
@@ -145,8 +145,8 @@ class ImageStatistics:
         grey: whether all pixels of the small copy are grey.
         brightness_5, brightness_99: percentiles of the perceived brightness, 0 to 1.
         entropy: entropy of the histograms, in bits.
-        edges, histogram_spread: standard deviations of edge strength and grey histogram, at 64 px.
-        steepest: 99.9th percentile of differences between neighbouring pixels, 0 to 255, at 512 to 1,023 px.
+        edges, histogram_spread: standard deviations of edge strength and grey histogram, in a copy of 64 px.
+        steepest: 99.9th percentile of differences between neighbouring pixels (0 to 255), in a copy of 512 to 1,023 px.
         border_red, border_green, border_blue: mean of the outermost pixels, 0 to 255.
         pixels: digest of all pixels, regardless of the file format.
     """

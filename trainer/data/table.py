@@ -25,7 +25,7 @@ _IMAGE: Final = "image"
 _GROUP: Final = "group"
 _SPLIT: Final = "split"
 _MOST_CLASSES: Final = 1000
-"""The largest number of labels in a label column. More values may be prices, names or SKUs."""
+"""The largest number of labels in a label column. A column with more values may have prices, names or SKUs."""
 _LONGEST: Final = 1000
 _SHORT: Final = 100
 _NAMED: Final = 5
@@ -50,7 +50,7 @@ class TableRow:
 
 @dataclass(frozen=True)
 class TableRead:
-    """How a table was read. If an option was not set, its field has Hangtag's choice.
+    """The columns and rows that were read. If an option was not set, its field has Hangtag's choice.
 
     ``rows_chosen``: number of rows that meet all conditions. ``rows_without_label``: number of chosen rows without a
     label.
@@ -77,7 +77,7 @@ class TableRead:
             products = f", products in {self.group_column!r}" if self.group_column else ""
             notes.append(f"labels are in {self.label_column!r}, photos in {self.image_column!r}{products}")
         if self.where:
-            notes.append(f"{self.rows_chosen:,} of {number_of(self.rows, 'row')} meet {' and '.join(self.where)}")
+            notes.append(f"{self.rows_chosen:,} of {number_of(self.rows, 'row')} match {' and '.join(self.where)}")
         if self.rows_without_label:
             have = number_of(self.rows_without_label, "row has", "rows have")
             notes.append(f"{have} no label and {('is' if self.rows_without_label == 1 else 'are')} left out")
@@ -145,7 +145,6 @@ def _columns(catalogue: Catalogue, options: TableOptions) -> dict[str, str]:
         names = one_line(", ".join(catalogue.schema.names), _LONGEST)
         msg = f"Which column of {catalogue.source} contains the label? Pass --label-column with one of: {names}."
         raise InputError(msg)
-    # products as labels would put each class into one split
     if label in {catalogue.image_column, group}:
         msg = f"Expected a separate column for the labels, got {label!r}, the column of photos or products."
         raise InputError(msg)

@@ -42,7 +42,7 @@ class NewCycle:
     tools: CycleTools
 
     def undrifted(self, note: Callable[[str], None]) -> str | None:
-        """The reason not to retrain, or None if a job's photos have drifted since the champion's promotion."""
+        """Return None if a job's photos have drifted since the champion's promotion, or else why no cycle begins."""
         name, jobs = self.config.name, self.config.drift.jobs
         if not jobs:
             msg = 'Expected folders of jobs for the drift check, found none; set jobs = ["jobs"] under [drift].'
@@ -116,8 +116,8 @@ class NewCycle:
         if splits is None and champion:
             msg = (
                 f"Expected the training photos of {name}@{champion}, but the registry has no splits.csv for it; "
-                'set splits = "runs/train/NAME/splits.csv", or publish its run: hangtag models publish BUNDLE '
-                "--run RUN."
+                'set splits = "runs/train/NAME/splits.csv", or publish the champion with its run: hangtag models '
+                "publish BUNDLE --run RUN."
             )
             raise InputError(msg)
         if splits is not None:
@@ -136,7 +136,7 @@ class NewCycle:
     def _make(self, folder: CycleFolder, splits: Path | None, champion: int, why: str) -> CycleFolder:
         name, history = self.config.name, self.registry.history(self.config.name)
         here = (int(cycle.path.name) for cycle in self.cycles.all())
-        # cycles of other machines are only in the history
+        # the history also has cycles of other machines
         elsewhere = (int(event.cycle) for event in history.events() if event.cycle and event.cycle.isdecimal())
         number = max([0, *here, *elsewhere]) + 1
         if splits:  # a copy, because a champion's files are deleted with its version

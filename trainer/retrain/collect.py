@@ -44,14 +44,14 @@ def collect(
 ) -> Collected:
     """Merge the labelled photos with the reviewers' corrections. Writes ``dataset.csv``, then ``collected.json``.
 
-    A correction applies to every photo with its SHA-256. If the data has no such photo, it is added from the
-    correction's path, unless its file has changed.
+    A correction applies to every photo with its SHA-256. If the data lacks the photo, it is added from the
+    correction's path, unless the file has changed.
 
     Args:
         config: the settings of the retraining.
         folder: the folder of the cycle.
         earlier: folder of the last finished cycle, for comparison, or None for a first cycle.
-        known: photos of the splits to extend. A first cycle counts changes since these splits.
+        known: photos in the splits to extend, compared with the data in a first cycle.
         cache: folder for downloaded photos.
         advance: called with (``Fetching`` or ``Reading``, done, total).
     """
@@ -60,7 +60,7 @@ def collect(
     _check_hosts(config, dataset.photos)
     votes = CorrectionStore(config.corrections).votes() if config.corrections else ()
     sha256 = _hash_files((photo.path for photo in dataset.photos), partial(advance, "Reading"))
-    # the SHA-256 of the labelled bytes; the training skips a photo whose file has changed
+    # keep a recorded SHA-256: training skips a photo whose file has changed
     photos = [
         replace(photo, sha256=sha256[photo.path] and (photo.sha256 or sha256[photo.path])) for photo in dataset.photos
     ]
@@ -101,7 +101,7 @@ def _hash_files(paths: Iterable[Path], on_photo: Callable[[int, int], None]) -> 
 def _check_hosts(config: RetrainConfig, photos: Sequence[LabeledPhoto]) -> None:
     """Stop if many photos are missing: training on the rest would replace a better model."""
     away, most = [photo for photo in photos if photo.is_away], config.gate.max_unread_share
-    if len(away) > max(bool(most), most * len(photos)):  # a share above 0 allows at least one photo
+    if len(away) > max(bool(most), most * len(photos)):  # max_unread_share > 0 allows at least one
         why = str(away[0].error).rstrip(".")
         msg = (
             f"Expected the photos of {config.data}, but {len(away):,} of {len(photos):,} could not be downloaded "
@@ -134,7 +134,7 @@ def _table_notes(dataset: Dataset) -> tuple[str, ...]:
 def _resolved_by_bytes(
     votes: Sequence[Vote], photos: Sequence[LabeledPhoto], classes: ClassMap
 ) -> tuple[list[PhotoVotes], dict[Path, str]]:
-    """Group votes by the SHA-256 of photos. Also returns the SHA-256 of photos that are only in the votes, by path.
+    """Group votes by the SHA-256 of photos. Also maps the paths of photos outside the data to their SHA-256.
 
     Votes get the current class names, so that votes for merged classes agree.
     """
@@ -252,7 +252,7 @@ def _labels(photos: Iterable[tuple[str | None, str]]) -> _Labels:
 
 
 def _fingerprint(photos: Iterable[LabeledPhoto]) -> str:
-    """A digest of all photos, labels and products. Order and copies with the same label do not matter."""
+    """A digest of all photos, labels and products, regardless of order and copies with the same label."""
     facts = {(photo.sha256, photo.label, photo.product or "") for photo in photos if photo.sha256}
     digest = hashlib.sha256()
     for fact in sorted(facts):

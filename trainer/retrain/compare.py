@@ -47,8 +47,8 @@ def compare(
     Both models skip missing and unreadable photos, which ``unread`` counts.
 
     Args:
-        challenger: its splits contain the test photos.
-        champion: its splits list the test photos that were used to choose it. None without a champion.
+        challenger: the model to test, on the test photos in its splits.
+        champion: the current model, or None. Its splits list the test photos that were used to choose it.
         classes: renamed and dropped classes of the champion.
         cache: folder for decoded photos.
         advance: called with (step, done, total).
@@ -70,7 +70,7 @@ def compare(
     predictions = []
     for one, model, cost in zip(both, models, costs, strict=True):
         known = {target.precision for target in model.metadata.targets}
-        # both use the champion's precision, so that the numbers of labels are comparable
+        # use the champion's precision for both models, to compare how many photos they label
         same_promise = load(one.bundle, precision=kept) if kept in known else model
         store = stores[model.metadata.preprocess]
         predictions.append(_predictions(one.name, model, same_promise, store, photos, cost, advance))
@@ -159,7 +159,7 @@ def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], N
 def quickest(
     tasks: Sequence[Callable[[], object]], rounds: int, on_round: Callable[[int, int], None], clock: Callable[[], float]
 ) -> list[float]:
-    """The shortest time of each task. Tasks take turns, after a warm-up round."""
+    """Run all tasks in each round, after a warm-up round, and return each task's shortest time."""
     best = [float("inf")] * len(tasks)
     start = clock()
     for number in range(rounds + 1):

@@ -1,4 +1,4 @@
-"""Compares both models' predictions on the same test photos. Computes the gate's figures except size and speed.
+"""Compares both models' predictions on the same test photos. Measures all that the gate checks, except size and speed.
 
 Photos of one product or picture are not independent; see :mod:`models.statistics.intervals`.
 """
@@ -39,10 +39,10 @@ class ModelPredictions:
     """A model's predictions, in the order of the test photos.
 
     Attributes:
-        labels: the model's labels, in the order of the columns.
+        labels: the classes of the columns of ``probabilities``.
         probabilities: ``float32 (n, classes)``.
-        sure: whether the model labels a photo without review at ``precision``, ``(n,)``.
-        own_sure, own_precision: like ``sure`` and ``precision``, with the model's default precision.
+        sure: for each photo, whether the model labels it without review at ``precision``, ``(n,)``.
+        own_sure, own_precision: the same with the model's default precision.
     """
 
     name: str

@@ -79,7 +79,7 @@ class Outcome(CycleRecord):
 
     Attributes:
         number: number of the cycle, or 0 if no cycle began.
-        champion: the compared champion, such as ``shop@3``. Without a comparison, the current champion.
+        champion: the compared champion, such as ``shop@3``, or without a comparison, the current champion.
         reasons: the gate's reasons against the challenger, or the reason why no cycle began.
         seconds: seconds of each step, over all processes that worked on the cycle.
     """
@@ -185,7 +185,7 @@ class Calibration(CycleRecord):
 
 
 class AutomaticLabels(CycleRecord):
-    """The labels that a model gives without review. ``right_95`` is the interval of their precision."""
+    """The labels that a model gives without review. ``right_95`` is the interval of the labels' precision."""
 
     photos: int
     wrong: int
@@ -197,7 +197,7 @@ class Automation(CycleRecord):
 
     Attributes:
         champion_precision, own_precision: the default precision of champion and challenger, or None.
-        challenger_precision: the champion's precision, or ``own_precision`` if the challenger lacks it.
+        challenger_precision: the champion's precision, or ``own_precision`` if the challenger has no threshold for it.
         champion, challenger, own: labels on photos of classes that both models have. ``own`` uses ``own_precision``.
         everywhere: labels of the challenger on all test photos, including new classes.
         surest: the challenger's most confident labels, as many as in ``champion``.
@@ -221,7 +221,7 @@ class Footprint(CycleRecord):
 
     Attributes:
         default_bytes: file size of the default variant.
-        compared_bytes: file size of the compared variant: float32 if the models' defaults differ.
+        compared_bytes: file size of the compared variant: float32 if the models have different default variants.
         images_per_s: speed of the compared variant on one thread.
     """
 
@@ -361,7 +361,7 @@ class CycleFolder:
         return self.read(path, kind) if path.is_file() else None
 
     def step_seconds(self) -> dict[str, float]:
-        """The seconds of each step so far."""
+        """The duration of each step so far, in seconds."""
         return dict(json.loads(self.seconds.read_bytes())) if self.seconds.is_file() else {}
 
     def abandon(self, why: str) -> None:

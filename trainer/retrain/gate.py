@@ -27,7 +27,7 @@ COARSE_POINTS: Final = 5.0
 _NO_WORSE: Final = 0.2
 """The probability that the interval check passes a challenger whose accuracy fell by exactly the limit.
 
-A high value is safe, because the accuracy check also requires better probabilities.
+This probability may be high, because the accuracy check also requires a better Brier score.
 """
 _MOST_NAMES: Final = 5
 _MB: Final = 1e6
@@ -35,7 +35,7 @@ _MB: Final = 1e6
 
 @dataclass(frozen=True)
 class Finding:
-    """A check's result. Its sentence has ``details`` in brackets, ``lead`` before it, and ``more`` after it."""
+    """A check's result. Its text is ``lead``, a sentence with ``details`` in brackets, then ``more``."""
 
     figure: float | None
     limit: float | None
@@ -102,7 +102,7 @@ def _accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
         f"The challenger's probabilities {quality}: Brier score {comparison.brier.champion:.3f} → "
         f"{comparison.brier.challenger:.3f}."
     )
-    odds = f"An equal model would score this well in {percent(chance)} of tests"
+    odds = f"An equally good model would score this well in {percent(chance)} of tests"
     lead = (
         f"The gain may be chance. {odds}; the gate requires less than {percent(MISTRUST)}."
         if gained and not better
@@ -124,7 +124,7 @@ def _interval(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
 
 
 def _bounds(interval: Interval, mistrust: float) -> Interval:
-    """One-sided confidence bounds from a 95% interval. ``mistrust``: probability that a bound is wrong."""
+    """One-sided confidence bounds from a 95% interval. ``mistrust``: probability of a value beyond a bound."""
     low, high = interval
     half = (high - low) / 2 * float(norm.isf(mistrust) / norm.isf(MISTRUST / 2))
     return (low + high) / 2 - half, (low + high) / 2 + half
@@ -215,10 +215,10 @@ def _calibration(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
 
 
 def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """Fails if clearly more photos go to review. A different precision makes the result doubtful instead.
+    """Fails if clearly more photos go to review. If the precisions differ, the result is doubtful instead.
 
-    Thresholds from few photos vary by chance. The check therefore also passes if the challenger's most confident labels
-    contain no more errors than the same number of champion labels.
+    Thresholds from few photos vary by chance. The check therefore also passes if the challenger's most confident
+    labels, as many as the champion's, contain no more errors.
     """
     automation, photos, most = comparison.automation, comparison.photos, limits.max_coverage_loss_points
     if automation is None:
@@ -234,11 +234,10 @@ def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
     if refused and promised is not None and automation.surest is not None:
         refused = automation.surest.wrong > champion.wrong
         doubtful = not refused
-        quality = "the challenger is worse" if refused else "the challenger is as good, but its thresholds are too high"
-        wrong = (
-            f"{automation.surest.wrong:,} are wrong; of the same number of champion labels, "
-            f"{champion.wrong:,} are wrong"
+        quality = (
+            "the challenger is worse" if refused else "the challenger is no worse, but its thresholds are too high"
         )
+        wrong = f"{automation.surest.wrong:,} are wrong; of the champion's, {champion.wrong:,} are wrong"
         surest = f"Of the challenger's {champion.photos:,} most confident labels"
         more = f"{surest}, {wrong}: {quality}."
     if automation.own_precision != promised:
@@ -358,7 +357,7 @@ _TABLE: Final = {
     "test_photos": _Row(_test_photos, "Test photos that are gone, changed or unreadable", _count, *_AT_MOST),
     "accuracy": _Row(_accuracy, "Accuracy", _points, "more than", "not more than"),
     "interval": _Row(_interval, "Lower bound of the accuracy gain on your photos", _points, *_AT_LEAST),
-    "recall": _Row(_recall, "Largest loss of a class", "{:.1f} points".format, *_AT_MOST),
+    "recall": _Row(_recall, "Largest recall loss of a class", "{:.1f} points".format, *_AT_MOST),
     "new_classes": _Row(_new_classes, "Lowest recall of a new class", percent, *_AT_LEAST),
     "vanished_classes": _Row(_vanished_classes, "Classes that the challenger lacks", _count, *_AT_MOST),
     "min_accuracy": _Row(_min_accuracy, "Accuracy on all test photos", percent, *_AT_LEAST),

@@ -1,4 +1,4 @@
-"""The steps of a cycle. A step may run twice, and writes its files atomically.
+"""The steps of a retraining cycle. A step may run twice, and writes its files atomically.
 
 The decision to promote or refuse a challenger is in the registry's history.
 """
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a cycle. ``name`` is its key in ``seconds.json``. ``done`` tells whether ``do`` is finished."""
+    """A step of a cycle. ``name`` is the step's key in ``seconds.json``. ``done`` tells whether ``do`` is finished."""
 
     name: str
     title: str
@@ -92,7 +92,7 @@ def _train_request(work: RunningCycle) -> TrainRequest:
 def _weights(work: RunningCycle, champion: RunArgs | None) -> str | None:
     """The challenger's initial weights, from the settings or a ``champion`` of the same architecture.
 
-    If the champion was pretrained, the challenger starts with the same pretrained weights. Otherwise it starts with the
+    If the champion was pretrained, the challenger starts with the same pretrained weights, otherwise with the
     champion's own weights.
     """
     settings, best = work.config.train, _of_champion(work, "best.keras")
@@ -192,7 +192,7 @@ def _publish(work: RunningCycle, view: "TrainingView") -> None:
             **report_files(run.path),
         },
         cycle=work.cycle_id,
-        alias=CHALLENGER,  # jobs do not use it
+        alias=CHALLENGER,  # jobs use only the champion
     )
     replace_file(work.folder.published, json.dumps({"version": published.version}).encode())
 
@@ -207,7 +207,7 @@ def _decide(work: RunningCycle, view: "TrainingView") -> None:
     if _settle(work):
         return
     work.note(f"Another version of {work.start.name} is champion now; the challenger is compared with that version.")
-    # In reverse order, because later files depend on earlier files.
+    # Delete the last file first, because it depends on the others.
     for file in (work.folder.verdict, work.folder.catalogue, work.folder.comparison):
         file.unlink(missing_ok=True)
 

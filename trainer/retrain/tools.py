@@ -1,4 +1,4 @@
-"""The running cycle, the functions that do its work, and the log in MLflow."""
+"""Does the work of a retraining cycle, and logs the cycle to MLflow."""
 
 import csv
 import json
@@ -231,7 +231,7 @@ class RunningCycle:
         return int(champion.rpartition("@")[2]) if champion else 0
 
     def decision(self) -> Event | None:
-        """The last decision on the challenger in the history, by this cycle or a person.
+        """The last decision on the challenger, by this cycle or a person, from the history.
 
         Ignores a manual promotion that was rolled back.
         """

@@ -70,7 +70,7 @@ def test_only_rows_that_meet_all_conditions_count(table, tmp_path):
     rows, read = read_table(table("csv"), asked)
     assert rows == [TableRow(3, "b.jpg", " blue "), TableRow(6, "", "blue")]
     assert (read.where, read.image_root, read.rows_chosen) == (("category = dress", "colour=blue"), str(tmp_path), 2)
-    assert read.notes[1] == "2 of 6 rows meet category = dress and colour=blue"
+    assert read.notes[1] == "2 of 6 rows match category = dress and colour=blue"
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ NOTE = (
         (["TRAIN"] * 5000 + ["", "validation"], {}, (NOTE,)),
         (["TRAIN", "validation", "shop"], {}, ()),
         (["TRAIN", "training"], {}, ()),
-        (["TRAIN", "validation"], {"where": ("subset=TRAIN",)}, ("1 of 2 rows meet subset=TRAIN",)),
+        (["TRAIN", "validation"], {"where": ("subset=TRAIN",)}, ("1 of 2 rows match subset=TRAIN",)),
     ],
 )
 def test_a_column_of_splits_with_another_name_is_remarked(table, kind, cells, asked, note):
