@@ -168,12 +168,7 @@ def _unknown_words(label: str, by_folded: Mapping[str, list[str]]) -> str:
     return f"{words}; do you mean {' or '.join(repr(one[:80]) for one in by_folded[near[0]])}?" if near else words
 
 
-<<<<<<< HEAD
 def _completed(file: Path, options: ImportOptions, job: Job | None) -> ImportOptions:
-    """Fill missing options from the job or run in the file's folder."""
-=======
-def _completed(file: Path, options: ImportOptions) -> ImportOptions:
->>>>>>> xi
     run = Run(file.parent)
     if (run.path / "args.json").is_file():
         args = run.args()
