@@ -313,8 +313,8 @@ def _growth(part: Mapping[str, Any]) -> list[str]:
         f"These catalogues repeat {part['distinct_photos']} photos. Each photo is decoded only once, so decoding and "
         "the network hardly affect the figures. `hangtag submit` ran once for each size, with a worker that "
         "had one slot for each core and a loaded model.\n",
-        f"- **Processor time a row, compared with {first:,} rows**: {flat or 'not measured'} (goal: within 5%). These "
-        "figures include the start.\n"
+        f"- **Processor time a row, compared with {first:,} rows**: {flat or 'not measured'} (goal: within 5%), "
+        "including the program's start.\n"
         f"- **Processor time of each additional row**: {further or 'not measured'}.\n",
         "![Microseconds a row and memory by rows](images/benchmark-growth.svg)\n",
         _table(
@@ -347,10 +347,10 @@ def _guard(part: Mapping[str, Any]) -> list[str]:
     return [
         "## The guard\n",
         _measured(part),
-        "`make bench-quick` measures these six ratios again. The command fails if a ratio's median fell by 15% and all "
-        "of its turns are below the median in this table. The second ratio compares Hangtag with a bare loop, and the "
-        "last ratio with a process that only imports packages. The other ratios compare Hangtag with a plain script of "
-        "Pillow and ONNX Runtime. Above 1, Hangtag is better.\n",
+        "`make bench-quick` measures these six ratios again. The command fails if the median of a ratio has fallen by "
+        "15% and every turn is below the median in this table. The ratio *label, after its start* compares Hangtag "
+        "with a bare loop; *one photo, cold* with a process that only imports packages. The other ratios compare "
+        "Hangtag with a plain script of Pillow and ONNX Runtime. Above 1, Hangtag is better.\n",
         _table(
             [{"name": name, "ratio": ratio} for name, ratio in part["ratios"].items()],
             {"ratio": "{name}", "median": _range("ratio", 3)},
