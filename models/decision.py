@@ -31,7 +31,7 @@ UNMEASURED: Final = (
 class ReviewReason(StrEnum):
     """Why a photo goes to review by a person.
 
-    ``unknown``: the out-of-distribution score is above the limit. ``threshold``: only the confidence is too low.
+    ``unknown``: the out-of-distribution score is above the limit. ``threshold``: not ``unknown``, but the confidence is too low.
     ``disagreement``, ``repeated`` and ``mix`` come from comparing the rows of a job.
     """
 

@@ -52,7 +52,7 @@ class _Connection:
     buckets: set[str] = field(default_factory=set)
 
 
-# One connection for each process and its S3 settings. A child cannot use or close its parent's connection, because the
+# Connections by process id and AWS variables. A child cannot use or close its parent's connection, because the
 # event loop runs only in the parent.
 _CONNECTIONS: Final[dict[tuple[int, frozenset[tuple[str, str]]], _Connection]] = {}
 
