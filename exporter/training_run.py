@@ -71,7 +71,7 @@ class TrainingRun:
         unknown_head: the arrays of the out-of-distribution score, or None if the score could not be learned.
         folds: for each fold, the predictions of the network that was trained without this fold. May be empty.
         pools_folds: whether the fold networks were fully trained, so that their predictions count as the network's own.
-        repeated: share of the labelled rows by the photo's SHA-256, for photos that at least five rows show.
+        repeated: each photo's share of the labelled rows, by SHA-256, if at least five rows show the photo.
     """
 
     name: str
@@ -116,7 +116,7 @@ class TrainingRun:
         return read_arrays(self.sample, "pixels of training photos", "pixels")["pixels"]
 
     def compared_pixels(self) -> Pixels:
-        """Pixels of all validation photos and half of the sampled training photos. The other half sets int8's ranges."""
+        """Pixels of validation photos and half of the sampled training photos. The other half sets int8's ranges."""
         return np.concatenate([self.pixels, self.training_pixels()[1::2]])
 
 

@@ -31,8 +31,8 @@ UNMEASURED: Final = (
 class ReviewReason(StrEnum):
     """Why a photo goes to review by a person.
 
-    ``unknown``: the out-of-distribution score is above the limit. ``threshold``: not ``unknown``, but the confidence is too low.
-    ``disagreement``, ``repeated`` and ``mix`` come from comparing the rows of a job.
+    ``unknown``: the out-of-distribution score is above the limit. ``threshold``: not ``unknown``, but the confidence is
+    too low. ``disagreement``, ``repeated`` and ``mix`` come from comparing the rows of a job.
     """
 
     THRESHOLD = "threshold"

@@ -115,7 +115,7 @@ class ProofRows(StrictModel):
         labels: class names. ``rows`` contains indices of this list.
         edges: ascending lower edges of the confidence bins, from 0. All thresholds are edges.
         rows: true class, likeliest class, bin, and number of rows.
-        effective_rows: the effective sample size, because copies of a photo are not independent.
+        effective_rows: the effective sample size; copies of a photo are not independent rows.
     """
 
     labels: Annotated[tuple[str, ...], Field(strict=False)]
@@ -160,7 +160,7 @@ class VariantReference(ReferenceAnswers):
 
     Attributes:
         proof: the photos used to compute the thresholds, or None.
-        repeated: share of the labelled rows by the photo's SHA-256, for photos that at least five rows show.
+        repeated: each photo's share of the labelled rows, by SHA-256, if at least five rows show the photo.
     """
 
     proof: ProofRows | None = None
@@ -221,7 +221,7 @@ _CLOSE: Final = 1e-5
 _NEVER: Final = 2.0
 _LOW: Final = 0.05
 _LOW_RAISED: Final = 0.025
-"""The search for a higher threshold uses this instead of ``_LOW``, because it tries many thresholds."""
+"""This stricter value replaces ``_LOW`` in the search for a higher threshold, which tries many thresholds."""
 
 
 @dataclass(frozen=True)
@@ -286,7 +286,7 @@ class LabelShift:
         self._answers += np.bincount(self._cell(guesses, bins), minlength=self._cells)
 
     def expected(self, promise: float) -> ExpectedPrecision | None:
-        """The estimate. None for fewer than 30 rows, or if no proof row was labelled without review."""
+        """The expected precision. None for fewer than 30 rows, or if no proof row was labelled without review."""
         if self.rows < _LEAST_PHOTOS or not self._sure.any():
             return None
         whole = self._rows[None]
@@ -353,7 +353,7 @@ class LabelShift:
 
 
 def _sums(values: npt.NDArray[Any], index: npt.NDArray[np.intp], size: int) -> npt.NDArray[np.float64]:
-    """For each draw, the sums of ``values``, ``(draws, n)``, with equal ``index``, ``(n,)``: ``(draws, size)``."""
+    """Sum ``values``, ``(draws, n)``, by ``index``, ``(n,)``. Returns ``(draws, size)``."""
     places = index + size * np.arange(len(values))[:, None]
     sums = np.bincount(places.ravel(), values.ravel(), minlength=size * len(values))
     return np.asarray(sums, np.float64).reshape(len(values), size)

@@ -200,10 +200,7 @@ def _is_whole(start: bytes) -> bool:
 
 
 def _identified(data: bytes) -> Image.Image:
-    """Open an image in an accepted format, but read only the header.
-
-    Loaded plugins are tried first.
-    """
+    """Open an image in an accepted format, but read only the header."""
     with suppress(UnidentifiedImageError):
         try:
             return Image.open(io.BytesIO(data), formats=_loaded_formats())
@@ -254,7 +251,7 @@ def whole_rgb(image: Image.Image) -> Image.Image:
 
 
 def small_rgb(image: Image.Image, side: int, resample: Image.Resampling) -> Image.Image:
-    """Like :func:`whole_rgb`, but at most ``side`` pixels wide and high, in the memory of :func:`preprocess`."""
+    """Like :func:`whole_rgb`, but at most ``side`` pixels wide and high, and in as little memory as :func:`preprocess`."""
     _draft(image, (side, side))
     small, profile = _upright_and_ready(image)
     small.thumbnail((side, side), resample)
@@ -313,7 +310,10 @@ def _squared(image: Image.Image, profile: bytes | None, spec: PreprocessSpec) ->
 
 
 def fingerprint(spec: PreprocessSpec) -> str:
-    """A digest of the spec, versions and formats. While the digest is the same, a file gives the same pixels."""
+    """A digest of the spec, the readable formats, and the versions of Pillow and this module.
+
+    While the digest is the same, a file gives the same pixels.
+    """
     parts = (spec.model_dump_json(), VERSION, _READABLE_VERSION, PIL.__version__, *sorted(accepted_formats()))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

@@ -19,15 +19,18 @@ _NEAR_TIE: Final = 0.02
 _FEW: Final = 500
 """With fewer photos than this, one photo with a near-tie may change its label."""
 _MEAN: Final = 0.005
-"""The largest mean change of a probability. A graph with the wrong ``fit`` changes probabilities by 0.02 on average.
-``whole_pixels`` converts colours before the resize instead of after it, which changes probabilities by 0.0001."""
+"""The largest allowed mean change of a probability. A graph with the wrong ``fit`` changes probabilities by 0.02 on
+average. ``whole_pixels`` converts colours before the resize instead of after it, which changes them by 0.0001."""
 _LABELS: Final = 0.998
 _SURE: Final = 0.995
 
 
 @dataclass(frozen=True)
 class Flip:
-    """A photo that the edge graph labels differently. ``margin``: difference of the photo's two highest probabilities."""
+    """A photo that the edge graph labels differently.
+
+    ``margin``: difference of the photo's two highest probabilities.
+    """
 
     index: int
     expected: str

@@ -120,9 +120,9 @@ class _Scale:
 
     Attributes:
         scale: input pixels per output pixel, ``float64 [1]``.
-        support: half the width of the triangle, ``float64 [1]``.
+        support: half the width of the triangle filter, ``float64 [1]``.
         band: the largest number of input pixels for ``_STEP`` output pixels, ``int64 [1]``.
-        places: the positions 0, 1 … in a band, ``int64 [band]``.
+        places: the integers 0 to ``band - 1``, ``int64 [band]``.
     """
 
     scale: str

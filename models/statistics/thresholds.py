@@ -14,8 +14,7 @@ level keeps its promise, all labels together keep the promise.
 The labels of one level decide which rows are tested on the next level. This choice does not raise the error
 probability. Errors on one level move rows to the next level. By Harris's inequality (1960), rows that are wrong on one
 level are right on the next level at most as often as other rows. So errors, like rows of refused classes, can only make
-the next level's test harder to pass. Labelled rows do not affect the next level's test, because
-rows are independent.
+the next level's test harder to pass. Labelled rows do not affect the next level's test, because rows are independent.
 
 ``benchmarks/promises.py`` and ``benchmarks/trees.py`` measure the coverage, and how often the promise is broken.
 """
