@@ -251,7 +251,7 @@ def whole_rgb(image: Image.Image) -> Image.Image:
 
 
 def small_rgb(image: Image.Image, side: int, resample: Image.Resampling) -> Image.Image:
-    """Like :func:`whole_rgb`, but at most ``side`` pixels wide and high, and in as little memory as :func:`preprocess`."""
+    """Like :func:`whole_rgb`, but at most ``side`` pixels wide and high, and with less memory."""
     _draft(image, (side, side))
     small, profile = _upright_and_ready(image)
     small.thumbnail((side, side), resample)

@@ -47,7 +47,7 @@ class State(StrictModel):
         versions: the state of each version, without deleted versions.
         champions: all champions in order; the last is the current champion.
         last_version: the highest version number used so far.
-        deleted: numbers of deleted versions, in order. A number is never reused.
+        deleted: numbers of deleted versions, in order.
     """
 
     aliases: dict[str, int] = Field(default_factory=dict)

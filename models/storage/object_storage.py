@@ -44,7 +44,7 @@ class _Connection:
     """A process's connection to S3.
 
     Attributes:
-        files: connects on first use, from any thread.
+        files: a file system that connects on first use, from any thread.
         buckets: names of buckets that exist.
     """
 
