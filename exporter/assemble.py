@@ -80,7 +80,7 @@ _ORIENTATION_TAG: Final = 0x0112
 
 @dataclass(frozen=True)
 class GoldenPhotos:
-    """The (kind, bytes) of golden photos by file name, and their pixels in this order, ``uint8 (n, S, S, 3)``."""
+    """The kinds and bytes of golden photos by file name, and the photos' pixels, ``uint8 (n, S, S, 3)``."""
 
     raw: dict[str, tuple[str, bytes]]
     pixels: Pixels

@@ -26,7 +26,7 @@ _WORTH: Final = 500
 """The weight of the expected loss, as a number of validation photos. The expected loss outweighs a measurement on 30
 photos, but not on thousands (benchmarks/int8_judging.py)."""
 _CHEAPEST: Final = 0.05
-"""The smallest cost of a changed label. The confidences of a barely trained network are almost equal."""
+"""A changed label costs at least this much accuracy, because a barely trained network has almost equal confidences."""
 _TELLING: Final = 20.0
 """A loss with a 95% interval wider than 20 points does not count as measured."""
 _NEAREST: Final = 0.25
@@ -59,18 +59,18 @@ class Drop:
 
     @property
     def words(self) -> str:
-        """The expected loss or gain, in words."""
+        """The expected loss or gain of accuracy, in words."""
         return f"should {'gain' if self.estimate < 0 else 'lose'} about {abs(self.estimate):.2f} points of accuracy"
 
     @property
     def is_telling(self) -> bool:
-        """Whether there are enough photos to measure the loss."""
+        """Whether there are enough photos to measure the lost accuracy."""
         low, high = self.points_95
         return high - low <= _TELLING
 
     @property
     def seen(self) -> str:
-        """The measured loss or gain, in words."""
+        """The measured loss or gain of accuracy, in words."""
         return f"{abs(self.points):.2f} {'gained' if self.points < 0 else 'lost'} on {self.photos} validation photos"
 
     def too_much(self, allowed: float) -> str | None:
@@ -147,7 +147,7 @@ def expected_loss(
 
     A photo's margin is its highest logit minus its second highest. If the margin becomes negative, the label changes.
     Training photos have larger margins than new photos, so fewer of their labels change. But margins change by similar
-    amounts on all photos with small margins. So the estimate applies each measured change to all unseen photos. A
+    amounts on all photos with small margins. So each measured change is applied to the margins of all unseen photos. A
     changed label costs the difference of the two calibrated confidences, at least 0.05.
 
     ``reference``, ``got``: logits of float32 and of the variant for the same photos, ``(n, classes)``. ``unseen``:

@@ -48,7 +48,7 @@ def export_run(
     """Convert a run's best network to a bundle in the new folder ``place``, and compare it with Keras.
 
     Raises InputError if the run or an option is unusable. Raises ParityError if ONNX Runtime disagrees with Keras, or
-    if an edge graph disagrees with its model; errors with figures are a :class:`exporter.proof.DisprovedError`. After
+    if an edge graph disagrees with its model. A :class:`exporter.proof.DisprovedError` contains the figures. After
     an error, no bundle is published.
     """
     options = options or ExportOptions()

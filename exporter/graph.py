@@ -174,7 +174,7 @@ def _can_be_half(array: onnx.TensorProto) -> bool:
 
 
 def add_metadata(model: onnx.ModelProto, metadata: ModelMetadata) -> bytes:
-    """Add metadata, and return the ONNX file. A device needs only this file."""
+    """Add metadata, and return the bytes of the ONNX file."""
     helper.set_model_props(model, {METADATA_KEY: metadata.model_dump_json()})
     model.producer_name = "hangtag"
     return bytes(model.SerializeToString())

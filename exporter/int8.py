@@ -129,7 +129,7 @@ class Quantizer:
         self._as_pixels = as_pixels(self.folded, self._first)
 
     def quantize(self, float_layers: int = 0) -> onnx.ModelProto:
-        """Quantize the body except its first ``float_layers`` layers and the nodes between them. Raises QuantizeError.
+        """Quantize ``body``, except its first ``float_layers`` layers and the nodes between them. Raises QuantizeError.
 
         Later layers cannot stay in floating point: ONNX Runtime quantizes every layer between integer layers, with one
         scale for all channels.
@@ -210,7 +210,7 @@ def _without_scaling(model: ONNXModel, value: str) -> onnx.ModelProto:
 def _depthwise_weights(model: onnx.ModelProto) -> set[str]:
     """Weights of the depthwise convolutions, which have one input and one output channel per group.
 
-    Depthwise weights gain most from 8 bits. Depthwise kernels add single products, without saturation. Without VNNI,
+    Only depthwise weights have 8 bits. Depthwise kernels add single products, without saturation. Without VNNI,
     other kernels add two products at once, and the sum saturates at 16 bits (MLAS: MlasConvSymDepthwiseKernelAvx2 and
     ...Avx512Core, MlasConvDepthwiseKernel).
     """
@@ -261,8 +261,8 @@ def _tools() -> Iterator[None]:
 
 _FEWEST_PHOTOS: Final = 16
 _FLOAT_LAYERS: Final = (0, 1, 2)
-"""How many of the first layers stay in floating point; all are tried. Integer convolutions on three colours are
-hardly faster, and depthwise convolutions after them are slower."""
+"""The tried numbers of first layers that stay in floating point. Integer convolutions on three channels are hardly
+faster than float32, and depthwise convolutions after them are slower."""
 
 
 @dataclass(frozen=True)

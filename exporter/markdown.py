@@ -48,7 +48,7 @@ def _verbatim(text: str) -> Markup:
 
 
 def code(text: str) -> Markup:
-    """Format a name as code, without escapes. Not for names from users."""
+    """Format a trusted name as code, without escapes."""
     return Markup(f"`{text}`")  # noqa: S704 - no backticks in the name
 
 

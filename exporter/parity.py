@@ -69,7 +69,7 @@ class UnknownParity:
 
     Attributes:
         largest: largest difference, relative to the score (:func:`relative_difference`).
-        crossed: number of photos whose two scores lie on different sides of the limit, without ``near_limit`` photos.
+        crossed: number of photos whose two scores lie on different sides of the limit, except photos near the limit.
         near_limit: number of photos whose score in Keras differs from the limit by at most twice the tolerance.
     """
 

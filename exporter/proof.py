@@ -20,8 +20,8 @@ _QUICKER: Final = 1.12
 gain less, because they share caches and memory. With ``mobilenet``, int8 was 1.08 times as fast on one thread, but 0.99
 times with two processes (docs/measurements.md)."""
 _MORE_REVIEW: Final = 0.02
-"""int8 can be the default only if it adds at most this share of rows to review. A smaller difference is noise. A larger
-difference costs reviewers more time than int8 saves."""
+"""int8 can be the default only if it adds at most this share of rows to review. A larger difference costs
+reviewers more time than int8 saves."""
 
 
 @dataclass(frozen=True)

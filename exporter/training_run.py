@@ -67,11 +67,11 @@ class TrainingRun:
         sample: file with pixels of some training photos.
         originals: files of validation photos.
         outliers: number of photos without a product on which the out-of-distribution score was measured.
-        measured: the main figure of the run's report.
+        measured: the main accuracy in the run's report.
         unknown_head: the arrays of the out-of-distribution score, or None if the score could not be learned.
         folds: for each fold, the predictions of the network that was trained without this fold. May be empty.
         pools_folds: whether the fold networks were fully trained, so that their predictions count as the network's own.
-        repeated: a photo's share of the labelled rows, by SHA-256. Only photos with five or more rows.
+        repeated: each photo's share of the labelled rows, by SHA-256, if at least five rows show the photo.
     """
 
     name: str
@@ -116,7 +116,7 @@ class TrainingRun:
         return read_arrays(self.sample, "pixels of training photos", "pixels")["pixels"]
 
     def compared_pixels(self) -> Pixels:
-        """All validation photos, and half of the training sample. int8's ranges come from the other half."""
+        """Pixels of validation photos and half of the sampled training photos. The other half sets int8's ranges."""
         return np.concatenate([self.pixels, self.training_pixels()[1::2]])
 
 

@@ -23,7 +23,7 @@ from models.statistics.out_of_distribution import unknown_limit
 from models.statistics.thresholds import HeldOutLogits, fit_confidence
 
 _CROSSED: Final = 0.03
-"""The largest share of photos that one model calls unknown and the other does not, with 95% confidence. Each model
+"""The largest allowed share of photos that only one of the two models calls unknown, with 95% confidence. Each model
 calls 5% unknown, so unrelated models would disagree on about 10%."""
 _SAME_LABELS: Final = 0.95
 """A variant that agrees with float32 on this share of labels may use float32's out-of-fold predictions."""

@@ -53,7 +53,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """The package of each command. A command loads no other package's commands."""
 MODULES_OF_OTHER_ROOMS: Final[Mapping[str, str]] = MappingProxyType({"train_worker": "trainer.schedule"})
-"""Modules that a command gets through Typer's context, by name. The command's package must not import them."""
+"""Modules that a command gets through Typer's context, by name. The command's package must not import these modules."""
 _LEAVE_FILES: Final = frozenset({"trainer", "exporter", "hangtag"})
 """Packages whose libraries leave temporary files behind if the process is killed."""
 _NO_LINEAR_ALGEBRA: Final = frozenset({"models", "worker"})

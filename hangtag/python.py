@@ -247,7 +247,7 @@ def _run(name: str, kind: type[Answer], arguments: list[PathLike], options: Mapp
 
 
 def _words(options: Mapping[str, object], flags: Mapping[str, list[str]]) -> Iterator[str]:
-    """Options as command-line arguments. ``flags``: the opposite of each flag, such as ``["--no-int8"]``, or ``[]``."""
+    """Options as command-line arguments. ``flags``: the opposite of each flag: ``["--no-int8"]``, or ``[]``."""
     for name, value in options.items():
         word = f"--{name.replace('_', '-')}"
         match value:

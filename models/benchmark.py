@@ -37,7 +37,6 @@ _SECONDS: Final = 1.0
 _WARM_UP: Final = 2
 """Number of calls before the timed calls. ONNX Runtime plans its memory in the first call."""
 _EDGE_PHOTO: Final = (640, 480)
-"""Height and width of the test photo for an edge graph."""
 _STATUS: Final = Path("/proc/self/status")
 
 _Pixels = npt.NDArray[np.uint8]

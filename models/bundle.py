@@ -105,7 +105,7 @@ def read_manifest(path: Path) -> Bundle:
 
 
 def read_file(place: Path) -> bytes:
-    """The bytes of a model's file. Raises BundleError."""
+    """Read a model's file. Raises BundleError."""
     try:
         return place.read_bytes()
     except OSError as error:
@@ -167,7 +167,7 @@ def is_whole(here: Path) -> bool:
 
 
 def bring_bundle(storage: "Storage", here: Path) -> None:
-    """Copy a bundle from a storage to a local folder. The folder appears when it is complete.
+    """Copy a bundle from a storage to a local folder, which appears only when it is complete.
 
     Other processes may copy the same bundle at the same time. Raises FileNotFoundError, BundleError.
     """
@@ -175,9 +175,9 @@ def bring_bundle(storage: "Storage", here: Path) -> None:
 
 
 def bring(files: Iterable[tuple[str, bytes]], here: Path) -> None:
-    """Write files into a local folder. The folder appears when it is complete.
+    """Write files into a local folder, which appears only when it is complete.
 
-    An existing folder is replaced if a file is missing.
+    An existing folder is replaced if it lacks any of the files.
     """
     temporary = here.with_name(f".{here.name}.{uuid.uuid4().hex}")
     remains = temporary.with_suffix(".remains")

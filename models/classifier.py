@@ -115,7 +115,7 @@ def is_edge(session: "ort.InferenceSession") -> bool:
 
 
 def load_edge(data: bytes, source: str, threads: int = 1) -> EdgeModel:
-    """Load an edge graph from the bytes of an ONNX file. ``source`` is the path, for messages. Raises BundleError."""
+    """Load an edge graph from the bytes of an ONNX file. Errors name the path ``source``. Raises BundleError."""
     return edge_model(open_session(data, source, threads), source)
 
 
@@ -360,6 +360,6 @@ def _open_file(path: Path, variant: str | None, threads: int) -> _Opened:
 
 
 def load_network(data: bytes, source: str, threads: int = 1) -> Classifier | EdgeModel:
-    """Load a single ONNX file, or an edge graph. ``source`` is the path, for messages. Raises BundleError."""
+    """Load a single ONNX file, or an edge graph. Errors name the path ``source``. Raises BundleError."""
     session = open_session(data, source, threads)
     return edge_model(session, source) if is_edge(session) else Classifier(session, read_metadata(session, source), "")

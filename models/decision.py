@@ -31,8 +31,8 @@ UNMEASURED: Final = (
 class ReviewReason(StrEnum):
     """Why a photo goes to review by a person.
 
-    ``unknown``: the out-of-distribution score is above the limit. ``threshold``: only the confidence is too low.
-    ``disagreement``, ``repeated`` and ``mix`` come from comparing the rows of a job.
+    ``unknown``: the out-of-distribution score is above the limit. ``threshold``: not ``unknown``, but the confidence is
+    too low. ``disagreement``, ``repeated`` and ``mix`` come from comparing the rows of a job.
     """
 
     THRESHOLD = "threshold"
@@ -150,7 +150,7 @@ class Rules:
     """The rules that choose a photo's label from its scores, or send the photo to review.
 
     Attributes:
-        labels: class names; the position is the column of the probabilities.
+        labels: class names, in the order of the columns of the probabilities.
         unknown_limit: a photo with a higher out-of-distribution score goes to review. None means no limit.
         nodes: the threshold of each node above the labels in the tree.
     """
@@ -173,7 +173,7 @@ class Rules:
         return np.array([*self.thresholds, *above], np.float32)
 
     def decide(self, scores: Scores, top_k: int) -> Decisions:
-        """Decide on all photos at once.
+        """Label all photos at once, or send them to review.
 
         The first of equally likely classes wins. A photo with a NaN score or confidence goes to review.
         """

@@ -36,18 +36,24 @@ _SMOOTHING: Final = 0.5
 
 
 def has_drifted(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether the population stability index is above 0.2 and :func:`chance_limit`. False for fewer than 30 rows."""
+    """Whether the population stability index is above 0.2 and :func:`chance_limit`.
+
+    False if either histogram has under 30 rows.
+    """
     return psi(counts, reference) > _LARGE and differs(counts, reference)
 
 
 def differs(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether the population stability index is above :func:`chance_limit`. False for fewer than 30 rows."""
+    """Whether the population stability index is above :func:`chance_limit`.
+
+    False if either histogram has under 30 rows.
+    """
     n, m = sum(counts), sum(reference)
     return min(n, m) >= _LEAST_PHOTOS and psi(counts, reference) > chance_limit(len(counts), n, m)
 
 
 def is_blind(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether chance alone may cause a large population stability index. True for fewer than 30 rows."""
+    """Whether chance alone may cause a large population stability index. True if either histogram has under 30 rows."""
     n, m = sum(counts), sum(reference)
     return min(n, m) < _LEAST_PHOTOS or _LARGE < chance_limit(len(counts), n, m) < math.inf
 
@@ -109,7 +115,7 @@ class ProofRows(StrictModel):
         labels: class names. ``rows`` contains indices of this list.
         edges: ascending lower edges of the confidence bins, from 0. All thresholds are edges.
         rows: true class, likeliest class, bin, and number of rows.
-        effective_rows: the effective sample size; copies of a photo count as about one row.
+        effective_rows: the effective sample size; copies of a photo are not independent rows.
     """
 
     labels: Annotated[tuple[str, ...], Field(strict=False)]
@@ -154,7 +160,7 @@ class VariantReference(ReferenceAnswers):
 
     Attributes:
         proof: the photos used to compute the thresholds, or None.
-        repeated: a photo's share of the labelled rows, by SHA-256. Only photos with five or more rows.
+        repeated: each photo's share of the labelled rows, by SHA-256, if at least five rows show the photo.
     """
 
     proof: ProofRows | None = None
@@ -215,7 +221,7 @@ _CLOSE: Final = 1e-5
 _NEVER: Final = 2.0
 _LOW: Final = 0.05
 _LOW_RAISED: Final = 0.025
-"""Replaces ``_LOW`` in the search for a raised threshold. Stricter, because many thresholds are tried."""
+"""This stricter value replaces ``_LOW`` in the search for a higher threshold, which tries many thresholds."""
 
 
 @dataclass(frozen=True)
@@ -225,8 +231,8 @@ class ExpectedPrecision:
     Attributes:
         shares: estimated share of each class in the catalogue's rows within the out-of-distribution limit.
         proof_shares: share of each class in the proof rows within the out-of-distribution limit.
-        raised: if the thresholds may break the promise, the lowest threshold that keeps the promise. Above 1 if no
-            threshold keeps it.
+        raised: if the thresholds may break the promise, the lowest threshold that keeps the promise. A
+            value above 1 means that no threshold keeps the promise.
     """
 
     precision: float
@@ -280,7 +286,7 @@ class LabelShift:
         self._answers += np.bincount(self._cell(guesses, bins), minlength=self._cells)
 
     def expected(self, promise: float) -> ExpectedPrecision | None:
-        """The estimate. None for fewer than 30 rows, or if no proof row was labelled without review."""
+        """The expected precision. None for fewer than 30 rows, or if no proof row was labelled without review."""
         if self.rows < _LEAST_PHOTOS or not self._sure.any():
             return None
         whole = self._rows[None]
@@ -347,7 +353,7 @@ class LabelShift:
 
 
 def _sums(values: npt.NDArray[Any], index: npt.NDArray[np.intp], size: int) -> npt.NDArray[np.float64]:
-    """Sums of values ``(draws, n)`` with the same index ``(n,)``: ``(draws, size)``."""
+    """Sum ``values``, ``(draws, n)``, by ``index``, ``(n,)``. Returns ``(draws, size)``."""
     places = index + size * np.arange(len(values))[:, None]
     sums = np.bincount(places.ravel(), values.ravel(), minlength=size * len(values))
     return np.asarray(sums, np.float64).reshape(len(values), size)

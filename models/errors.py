@@ -50,7 +50,7 @@ class NothingNewError(HangtagError):
 
 
 class MissingExtraError(HangtagError):
-    """A missing package of an extra, such as ``hangtag[train]``."""
+    """A package of an extra, such as ``hangtag[train]``, is not installed."""
 
     exit_code = ExitCode.USAGE
 

@@ -90,11 +90,7 @@ class Variant(Calibration):
 
 
 class Measured(StrictModel):
-    """The main accuracy of a run's report.
-
-    The accuracy on the larger of the test set and the out-of-fold set. If a run has neither, the accuracy on the
-    validation set.
-    """
+    """A run's accuracy on the larger of the test set and the out-of-fold set, or else on the validation set."""
 
     accuracy: Probability
     photos: int
@@ -192,7 +188,7 @@ class Manifest(_Described):
 
 
 def parse_file(kind: type[_Parsed], text: str | bytes, source: str) -> _Parsed:
-    """Parse a JSON file of a bundle. ``source`` is the path, for messages. Raises BundleError."""
+    """Parse a JSON file of a bundle. Errors name the path ``source``. Raises BundleError."""
     _check_version(text, source)
     try:
         return kind.model_validate_json(text)

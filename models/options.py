@@ -42,7 +42,7 @@ RegistryOption = Annotated[
 
 
 def takes(**records: type) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
-    """Turn the fields of dataclasses into options of a command. The command receives each record as an argument.
+    """Turn the fields of dataclasses into options of a command. The command receives each dataclass as one argument.
 
     The help lists options in the order of the parameters, keyword-only options last.
     """

@@ -43,7 +43,7 @@ Pixels = npt.NDArray[np.uint8]
 VERSION: Final = "1"
 """Increase this number when :func:`preprocess` gives different pixels for the same bytes."""
 _READABLE_VERSION: Final = "2"
-"""Increase this number when other photos become readable. The trainer caches which photos are readable."""
+"""Increase this number when Hangtag can read more or fewer photos. The trainer caches which photos are readable."""
 
 IMAGE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
@@ -66,7 +66,7 @@ _COMPARED_PIXELS: Final = 12_500_000
 _NOISE: Final = bytes(37 * place % 255 for place in range(4096))
 _RESTARTS: Final = b"".join(bytes([0xFF, restart]) + _NOISE for restart in range(0xD0, 0xD8))
 _TAILS: Final = (b"", b"\xb7" + _NOISE, b"\x55" + _NOISE + _RESTARTS)
-"""Different endings for a JPEG without an end marker. If all give equal pixels, no pixel is missing."""
+"""Endings to try on a JPEG without an end marker. If all give equal pixels, no pixel is missing."""
 
 _ORIENTATION_TAG: Final = 0x0112
 _TILE_TAGS: Final = (0x0142, 0x0143)
@@ -81,7 +81,7 @@ _TURNS: Final = {
 }
 _OWN_FORMATS: Final = frozenset({"JPEG", "MPO", "PNG", "BMP", "DIB", "GIF", "PPM", "TIFF", "WEBP", "AVIF"})
 _LATER_PLUGINS: Final = ("PIL.TiffImagePlugin", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin")
-"""Plugins that Pillow's ``preinit`` does not load. Imported only for a photo that no loaded plugin reads."""
+"""Plugins that Pillow's ``preinit`` does not load. They are imported only for a photo that no loaded plugin reads."""
 _PROFILE_SPACES: Final = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
 _WHITE: Final = (255, 255, 255)
 
@@ -200,10 +200,7 @@ def _is_whole(start: bytes) -> bool:
 
 
 def _identified(data: bytes) -> Image.Image:
-    """An image in an accepted format. Pillow has read only its header.
-
-    Loaded plugins are tried first.
-    """
+    """Open an image in an accepted format, but read only the header."""
     with suppress(UnidentifiedImageError):
         try:
             return Image.open(io.BytesIO(data), formats=_loaded_formats())
@@ -254,7 +251,7 @@ def whole_rgb(image: Image.Image) -> Image.Image:
 
 
 def small_rgb(image: Image.Image, side: int, resample: Image.Resampling) -> Image.Image:
-    """Like :func:`whole_rgb`, but at most ``side`` pixels wide and high, in the memory of :func:`preprocess`."""
+    """Like :func:`whole_rgb`, but at most ``side`` pixels wide and high, and with less memory."""
     _draft(image, (side, side))
     small, profile = _upright_and_ready(image)
     small.thumbnail((side, side), resample)
@@ -268,7 +265,7 @@ def whole_pixels(data: bytes) -> Pixels:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """The EXIF orientation tag, 1 (upright) to 8. It is 1 for a loaded TIFF, because Pillow has rotated the photo."""
+    """The EXIF orientation tag, 1 (upright) to 8. A loaded TIFF has 1, because Pillow has rotated the photo."""
     try:
         tag = image.getexif().get(_ORIENTATION_TAG, 1)
         return int(tag) if tag in _TURNS else 1
@@ -313,7 +310,10 @@ def _squared(image: Image.Image, profile: bytes | None, spec: PreprocessSpec) ->
 
 
 def fingerprint(spec: PreprocessSpec) -> str:
-    """A digest of the spec, ``VERSION``, Pillow and its plugins. Equal digests and bytes give equal pixels."""
+    """A digest of the spec, the readable formats, and the versions of Pillow and this module.
+
+    While the digest is the same, a file gives the same pixels.
+    """
     parts = (spec.model_dump_json(), VERSION, _READABLE_VERSION, PIL.__version__, *sorted(accepted_formats()))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

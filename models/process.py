@@ -54,7 +54,7 @@ def reuse_memory() -> None:
     """Reuse the memory of one photo for the next, in processes that decode many photos.
 
     By default, glibc returns the memory to the system after each photo. The resulting page faults take 25% of a WebP's
-    decoding time. The process keeps at most 64 MiB, and no block of more than 32 MiB.
+    decoding time. The process keeps at most 64 MiB of free memory, and no block of more than 32 MiB.
     """
     import ctypes
 

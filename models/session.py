@@ -47,7 +47,7 @@ def bare_session(data: bytes, threads: int) -> "ort.InferenceSession":
 
 
 def open_session(data: bytes, source: str, threads: int) -> "ort.InferenceSession":
-    """Load an ONNX file; ``source`` is its path, for messages. Raises BundleError."""
+    """Load an ONNX file. Errors name the path ``source``. Raises BundleError."""
     try:
         return bare_session(data, threads)
     except Exception as error:  # ONNX Runtime's errors have no base class
@@ -56,7 +56,7 @@ def open_session(data: bytes, source: str, threads: int) -> "ort.InferenceSessio
 
 
 def read_metadata(session: "ort.InferenceSession", source: str) -> "ModelMetadata":
-    """Read the metadata of an ONNX file. ``source`` is the path, for messages. Raises BundleError."""
+    """Read the metadata of an ONNX file. Errors name the path ``source``. Raises BundleError."""
     from models.manifest import METADATA_KEY, ModelMetadata, parse_file  # benchmarks must not load Pydantic
 
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)

@@ -122,7 +122,7 @@ class Taxonomy:
 
     @cached_property
     def above(self) -> Levels:
-        """Index of the node above each class at each level from 1, ``(classes, top)``; -1 without a node."""
+        """Index of each class's ancestor at levels 1 (lowest) to ``top``, ``(classes, top)``; -1 without one."""
         nodes_above = np.full((len(self.classes), self.top), -1, np.intp)
         for place, label in enumerate(self.classes):
             for node in self.ancestors(label):

@@ -79,7 +79,7 @@ def number_of(count: int, one: str, many: str = "") -> str:
 
 
 def is_name(text: str) -> bool:
-    """Whether this is a valid name for a model, an alias or a job. The name becomes a folder and a key."""
+    """Whether this is a valid name for a model, an alias or a job."""
     return _NAME.fullmatch(text) is not None
 
 
@@ -92,9 +92,9 @@ def name_expected(what: str, got: str) -> str:
 
 
 def numbered(names: Iterable[str], suffix: str, width: int = 6) -> list[int]:
-    """The sorted numbers in names such as ``000001.json``: at least ``width`` digits, then ``suffix``.
+    """The sorted numbers of files such as ``000001.json``: at least ``width`` digits before ``suffix``.
 
-    Other names, such as ``000001.json~`` or ``000001-backup``, are ignored.
+    Other file names, such as ``000001.json~`` or ``000001-backup``, are ignored.
     """
     stems = (name.removesuffix(suffix) for name in names if name.endswith(suffix))
     digits = (stem for stem in stems if stem.isascii() and stem.isdecimal() and len(stem) <= _MOST_DIGITS)

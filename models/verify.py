@@ -45,7 +45,7 @@ class Aspect(StrEnum):
 class Check:
     """A check.
 
-    ``sound``: whether the check passed; None if the check could not run. ``detail``: the result or the fault.
+    ``sound``: whether the check passed; None if the check could not run. ``detail``: the result, or what is wrong.
     """
 
     check: Aspect

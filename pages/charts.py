@@ -32,7 +32,7 @@ _INK: Final = (33, 37, 41)
 
 
 def confidence_histogram(counts: Sequence[int], usual: Sequence[int] = ()) -> Markup:
-    """A histogram of confidence from 0 to 1. ``usual`` is scaled to the total of ``counts`` and drawn as a line."""
+    """A histogram of confidence from 0 to 1. A line shows ``usual``, scaled to the total of ``counts``."""
     scale = sum(counts) / (sum(usual) or 1)
     expected = [count * scale for count in usual]
     chart = Chart(
@@ -59,7 +59,7 @@ def learning_curve(
 ) -> Markup:
     """A chart over epochs.
 
-    ``lines``: values by name. ``best``: epoch and value to mark. ``lowest``: values to include in the axis.
+    ``lines``: values by name. ``best``: a point (epoch, value) to mark. ``lowest``: values to include in the axis.
     """
     epochs = range(1, 1 + max(map(len, lines.values())))
     values = [value for line in lines.values() for value in line]

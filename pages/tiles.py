@@ -23,7 +23,7 @@ _QUALITIES: Final = (80, 60, 40, 20, 5)
 
 @dataclass(frozen=True)
 class PagePhoto:
-    """A photo for a page, as JPEGs of about 8 kB and of at most 3 kB. None if the photo cannot be read."""
+    """A photo for a page, as a JPEG of about 8 kB and one of at most 3 kB. None if the photo cannot be read."""
 
     uri: str | None
     small_uri: str | None
@@ -39,7 +39,7 @@ class PagePhoto:
 
 @dataclass(frozen=True)
 class LabelledPhoto:
-    """A photo and its result. Further fields are the lines of the caption.
+    """A photo and its result. ``title`` and ``detail`` are the lines of the caption.
 
     Attributes:
         photo: None shows "no picture".

@@ -17,17 +17,20 @@ from models.preprocess import preprocess, whole_pixels
 _NEAR_TIE: Final = 0.02
 """The order of two classes may change if their probabilities differ by at most this value."""
 _FEW: Final = 500
-"""With fewer photos, one near-tie may change its label."""
+"""With fewer photos than this, one photo with a near-tie may change its label."""
 _MEAN: Final = 0.005
-"""The largest mean change of a probability. A graph with the wrong ``fit`` changes probabilities by 0.02 on average.
-``whole_pixels`` converts colours before the resize instead of after it, which changes probabilities by 0.0001."""
+"""The largest allowed mean change of a probability. A graph with the wrong ``fit`` changes probabilities by 0.02 on
+average. ``whole_pixels`` converts colours before the resize instead of after it, which changes them by 0.0001."""
 _LABELS: Final = 0.998
 _SURE: Final = 0.995
 
 
 @dataclass(frozen=True)
 class Flip:
-    """A photo that the edge graph labels differently. ``margin``: difference of its two highest probabilities."""
+    """A photo that the edge graph labels differently.
+
+    ``margin``: difference of the photo's two highest probabilities.
+    """
 
     index: int
     expected: str
@@ -68,17 +71,17 @@ class EdgeParity:
 
     @property
     def agreement(self) -> float:
-        """Share of photos without a change in ``flips``."""
+        """Share of photos that are not in ``flips``."""
         return _share(self.photos, self.flips)
 
     @property
     def own_agreement(self) -> float:
-        """Share of photos without a change in ``own_flips``."""
+        """Share of photos that are not in ``own_flips``."""
         return _share(self.photos, self.own_flips)
 
     @property
     def sure_agreement(self) -> float:
-        """Share of ``sure`` photos without a change in ``sure_flips``."""
+        """Share of ``sure`` photos that are not in ``sure_flips``."""
         return _share(self.sure, self.sure_flips)
 
     @property
@@ -100,7 +103,7 @@ class EdgeParity:
             "no photo could be decoded": not self.photos,
             "a probability is NaN or infinite": self.photos > 0 and not np.isfinite(self.largest),
             f"probabilities differ by {self.mean:.2g} on average": self.photos > 0 and self.mean > _MEAN,
-            f"{len(self.flips)} of {self.photos} labels differ from decode=full": self.agreement < _LABELS
+            f"{len(self.flips)} of {self.photos} labels differ from labels with decode=full": self.agreement < _LABELS
             and not one_tie,
             f"{self.crossed} of {self.photos} out-of-distribution scores cross the limit": self.crossed > few_crossed,
             f"{len(self.sure_flips)} of {self.sure} labels without review differ": self.sure_agreement < _SURE

@@ -104,7 +104,7 @@ class Axis:
     Attributes:
         length: size of the photo in pixels, ``int64``.
         first: first pixel of the resized part, ``int64``.
-        extent: size of this part, ``int64``. As in Pillow, pixels just outside the part also have weights.
+        extent: size of the resized part, ``int64``. As in Pillow, pixels just outside this part also have weights.
         out: size of the result in pixels, ``int64``.
     """
 
@@ -120,9 +120,9 @@ class _Scale:
 
     Attributes:
         scale: input pixels per output pixel, ``float64 [1]``.
-        support: half the width of the triangle, ``float64 [1]``.
+        support: half the width of the triangle filter, ``float64 [1]``.
         band: the largest number of input pixels for ``_STEP`` output pixels, ``int64 [1]``.
-        places: the positions 0, 1 … in a band, ``int64 [band]``.
+        places: the integers 0 to ``band - 1``, ``int64 [band]``.
     """
 
     scale: str
@@ -210,7 +210,7 @@ def _start(nodes: Nodes, centres: str, axis: Axis, scale: _Scale) -> str:
 
 
 def _weights(nodes: Nodes, centres: str, start: str, scale: _Scale) -> str:
-    """Weights of 22 bits as three bytes each, highest first: ``uint8 [3 · _STEP, band]``."""
+    """The 22-bit weights, each as three bytes, highest byte first: ``uint8 [3 · _STEP, band]``."""
     places = nodes.cast(nodes.add("Add", scale.places, start), TensorProto.DOUBLE)
     middles = nodes.add("Add", places, _half(nodes))
     apart = nodes.add("Abs", nodes.add("Sub", middles, nodes.add("Unsqueeze", centres, nodes.ints(1))))
@@ -236,7 +236,7 @@ def _bytes(nodes: Nodes, weights: str) -> str:
 
 
 def _band(nodes: Nodes, pixels: str, start: str, scale: _Scale, channels: str) -> str:
-    """The pixels under the triangles, as columns: ``uint8 [band, channels · n]``."""
+    """The input pixels that have weights, as columns: ``uint8 [band, channels · n]``."""
     cut = nodes.slice(pixels, start, nodes.add("Add", start, scale.band), 1)
     rows = nodes.add("Concat", nodes.ints(-1), nodes.add("Mul", scale.band, channels), axis=0)
     turned = nodes.add("Transpose", nodes.add("Reshape", cut, rows), perm=[1, 0])

@@ -46,8 +46,8 @@ class State(StrictModel):
         aliases: the version of each alias.
         versions: the state of each version, without deleted versions.
         champions: all champions in order; the last is the current champion.
-        last_version: the highest number used so far.
-        deleted: numbers of deleted versions, in order. A number is never reused.
+        last_version: the highest version number used so far.
+        deleted: numbers of deleted versions, in order.
     """
 
     aliases: dict[str, int] = Field(default_factory=dict)

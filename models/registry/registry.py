@@ -1,7 +1,7 @@
 """The model registry: versions, aliases such as ``champion``, and their history.
 
     <registry>/<name>/<version>/          a bundle; never changes
-    <registry>/<name>/training/<version>/ for a later retraining: splits.csv, best.keras, args.json; and the reports
+    <registry>/<name>/training/<version>/ files for retraining: splits.csv, best.keras, args.json; and the reports
     <registry>/<name>/claims/000004.json  the bundle that version 4 is reserved for
     <registry>/<name>/history/000007.json an event
 
@@ -28,12 +28,12 @@ TRAINING: Final = "training"
 REPORT_FILES: Final = ("report.html", "confusion_matrix.png", "classes.csv")
 """The reports of a run. If the run is known, they are stored next to the version's bundle."""
 CYCLE_REPORT: Final = "cycle.html"
-"""The report of the version's retraining cycle, next to REPORT_FILES."""
+"""The report of the version's retraining cycle, in the folder of REPORT_FILES."""
 _CLAIMS: Final = "claims"
 
 
 def claim_number(storage: Storage, state: State, digest: str) -> int:
-    """A bundle's version number: the published number, the number of an unfinished publication, or the next number.
+    """A bundle's version number: the number that it already has or has reserved, otherwise the next number.
 
     ``storage`` is the model's folder.
     """
@@ -172,7 +172,7 @@ class Registry:
                     raise
 
     def training(self, name: str, version: int, file: str) -> Path | None:
-        """A local copy of a file for retraining. None if the registry has no such file. Raises RegistryError."""
+        """A local copy of a version's file for retraining. None if the registry lacks it. Raises RegistryError."""
         digest = self._version(name, version).digest
         storage, key = self.model_storage(name), f"{TRAINING}/{version}/{file}"
         if not storage.exists(key):
@@ -207,8 +207,8 @@ class Registry:
         """Publish a bundle as a new version. A bundle that is already published keeps its number and aliases.
 
         ``why``, ``numbers`` and ``cycle`` (the retraining cycle of the bundle) go into the history. ``training``:
-        paths of files for a later retraining, by file name. A published version gets its missing files. ``alias``: an
-        alias for a new version. Raises RegistryError, BundleError.
+        paths of files for retraining, by file name. Files that a published version lacks are added. ``alias``: an alias
+        for a new version. Raises RegistryError, BundleError.
         """
         storage, bundle = self.model_storage(name), open_bundle(bundle_path)
         if alias is not None:

@@ -63,7 +63,7 @@ def _in_double(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Rows of similar confidence: their mean confidence and their accuracy."""
+    """The mean confidence and the accuracy of rows of similar confidence."""
 
     confidence: float
     accuracy: float

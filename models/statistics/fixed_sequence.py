@@ -1,23 +1,23 @@
 """Proves a precision for as many rows as possible, by fixed sequence testing.
 
 Rows are sorted by descending confidence. The first k rows form a set. Sets are tested from small to large, each with an
-exact binomial test, until a set fails. This sequence of tests is called a walk. The largest set that passed is proved,
-for any number of tests (Angelopoulos et al., "Learn then Test", 2021, https://arxiv.org/abs/2110.01052). Without the
-stop at the first failure, the promise was broken in up to 28 of 100 data sets.
+exact binomial test, until a set fails. The largest set that passed is proved, for any number of tests (Angelopoulos et
+al., "Learn then Test", 2021, https://arxiv.org/abs/2110.01052). Without the stop at the first failure, the promise was
+broken in up to 28 of 100 data sets.
 
 Photos of one product form a group, as do copies of one photo. The test assumes the worst case: all rows of a group are
 right, or all are wrong. Groups of sizes m therefore count as ``sum(m) ** 2 / sum(m ** 2)`` independent rows with the
 same accuracy (Kish, "Survey Sampling", 1965). Without groups, all rows are independent.
 
-A walk begins with the set that is most likely to pass, according to the confidences. The proof stays valid, because the
+The first tested set is the most likely to pass, according to the confidences. The proof stays valid, because the
 labels affect this choice only through the temperature. Wrong confidences lower the coverage, but never break the
 promise.
 
-A target may use the set that a stricter target has proved. This set breaks the promise only if it is less precise than
+A target may use the set that a stricter target has proved. The promise breaks only if this set is less precise than
 the target. An imprecise set passes most easily if it is small. The smallest set that can pass has ``fewest(stricter)``
 rows, all of them right. So the promise is broken with a probability of at most ``target ** fewest(stricter)``. This
-probability is subtracted from the error probability of the target's own walk (Bonferroni's inequality). :func:`budgets`
-also subtracts a share for refused classes.
+probability is subtracted from the error probability of the target's own tests (Bonferroni's inequality).
+:func:`budgets` also subtracts the probability of a wrong refusal.
 """
 
 import math
@@ -31,13 +31,13 @@ from models.statistics.confidence import TARGETS
 from models.statistics.intervals import MISTRUST
 
 OWN_MISTRUST: Final = 0.3
-"""If rows of other networks prove a set, the network's own rows must pass a test with this error probability."""
+"""The error probability of the separate test of rows that the network itself predicted."""
 _STEPS: Final = 20
 """Each tested set is larger than the previous set by about 1/20 of all rows."""
 _WRONG_LABELS: Final = 0.25
-"""Expected number of errors, as a fraction of the allowed number. Only affects the first set of a walk."""
+"""Expected number of errors, as a fraction of the allowed number. Affects only the first tested set."""
 _REFUSALS: Final = 0.001
-"""Probability that a walk refuses a class whose precision is at least the target."""
+"""Probability that the tests refuse a class whose precision is at least the target."""
 
 Chosen = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.intp]
@@ -61,10 +61,10 @@ def proved_rows(
         right: whether the row's likeliest class is the true one, ``(n,)``.
         precision: the precision to prove.
         mistrust: the allowed error probability.
-        own: which rows the network itself predicted, ``(n,)``. These rows must also pass a separate test, with an error
-            probability of 30%. None if the network predicted all rows.
+        own: which rows the network itself predicted, ``(n,)``. The network's own rows must also pass a separate test,
+            with an error probability of 30%. None if the network predicted all rows.
         groups: the group of each row, ``(n,)``. None if all rows are independent.
-        begin_by_own: whether ``own`` affects the choice of the walk's first set.
+        begin_by_own: whether ``own`` affects the choice of the first tested set.
 
     Returns:
         The size of the largest proved set. Rows of equal confidence stay together.
@@ -130,9 +130,9 @@ def _chance(share: Rows, rows: Rows, precision: float) -> Rows:
 
 
 def budgets(share: float) -> Iterator[tuple[float, float]]:
-    """The error probability of each target's walk, strictest target first.
+    """The error probability of each target's tests, strictest target first.
 
-    All targets together have an error probability of ``share`` times MISTRUST.
+    All targets together break the promise with a probability of at most ``share * MISTRUST``.
     """
     mistrusts: dict[float, float] = {}
     for precision in reversed(TARGETS):

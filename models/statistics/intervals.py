@@ -79,8 +79,8 @@ def difference_interval(more: float, less: float, rows: float) -> Interval:
     0.5 is added to each cell of the 2×2 table, so the width is above 0 even without any difference. Source: Agresti and
     Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in Medicine 24, 2005.
 
-    ``more``, ``less``: number of rows that only the first or only the second proportion counts. ``rows``: total number
-    of rows, at least 1. The numbers may be fractions, because dependent rows count less than 1 each.
+    ``more``: number of rows that count only for the first proportion. ``less``: only for the second. ``rows``: total
+    number of rows, at least 1. The numbers may be fractions, because dependent rows count less than 1 each.
     """
     total = rows + 2
     middle = (more - less) / total

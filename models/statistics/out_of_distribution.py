@@ -225,7 +225,7 @@ def relative_difference(
 ) -> npt.NDArray[np.float64]:
     """Relative differences of out-of-distribution scores ``(n,)``; infinity for NaN.
 
-    A score may be near 0 by chance. So the divisor is ``max(|expected|, |limit|, median(|expected|), 0.01)``.
+    Scores near 0 occur by chance, so a difference is divided by ``max(|expected|, |limit|, median(|expected|), 0.01)``.
     """
     if not len(expected):
         return np.zeros(0)

@@ -12,10 +12,9 @@ the rest equally. By Bonferroni's inequality, at least one level breaks its prom
 level keeps its promise, all labels together keep the promise.
 
 The labels of one level decide which rows are tested on the next level. This choice does not raise the error
-probability. Errors on one level move rows to the next level. A row that is wrong on one level is right on the next
-level at most as often as other rows (Harris's inequality, 1960). So errors can only make the next level's test harder
-to pass. The rows of a refused class have the same effect. Labelled rows do not affect the next level's test, because
-rows are independent.
+probability. Errors on one level move rows to the next level. By Harris's inequality (1960), rows that are wrong on one
+level are right on the next level at most as often as other rows. So errors, like rows of refused classes, can only make
+the next level's test harder to pass. Labelled rows do not affect the next level's test, because rows are independent.
 
 ``benchmarks/promises.py`` and ``benchmarks/trees.py`` measure the coverage, and how often the promise is broken.
 """
@@ -52,7 +51,8 @@ class HeldOutLogits:
         logits: class logits, ``float32 (n, classes)``.
         labels: class indices ``(n,)``.
         known: whether the out-of-distribution score is within the limit, ``bool (n,)``.
-        groups: group indices below n, ``(n,)``. Photos of one product share a group, as do copies of one photo.
+        groups: group index of each row, below n, ``(n,)``. Photos of one product share a group, as do copies of one
+            photo.
     """
 
     logits: npt.NDArray[np.float32]
@@ -99,9 +99,9 @@ def fit_confidence(
 ) -> Confidence:
     """Fit the temperature, and find the thresholds of every target.
 
-    ``validation`` is predicted by the network itself. Each of ``folds`` is predicted by another network, which was
-    trained without these photos and has its own temperature. ``cv``: whether the other networks were fully trained. If
-    so, their rows count as the network's own, at the same temperature. ``unknown``: the out-of-distribution limit,
+    ``validation``: predictions of the network itself. ``folds``: predictions of other networks, each trained without
+    the photos that it predicts, and with its own temperature. ``cv``: whether the other networks were fully trained, so
+    that their rows count as the network's own, at the same temperature. ``unknown``: the out-of-distribution limit,
     computed from the ``validation`` rows. New photos above this limit lower the coverage.
     """
     within = expected_within(len(validation.labels)) if unknown else None
@@ -163,7 +163,7 @@ def precision_targets(
 
 
 def joined_groups(parts: Sequence[HeldOutLogits | HeldOutRows]) -> Counts:
-    """Join the group indices of all ``parts``. No two parts share an index."""
+    """The group indices of all ``parts`` in one array. No two parts share an index."""
     first = np.cumsum([0, *(len(part.groups) for part in parts)])
     return np.concatenate([part.groups + start for part, start in zip(parts, first[:-1], strict=True)])
 
@@ -299,12 +299,15 @@ def default_precision(targets: Sequence[PrecisionTarget]) -> float | None:
 
 
 def fewest_rows(precision: float, *, tree: bool = False) -> int:
-    """The fewest rows that can prove a target, if all are right. For 0.98: 152 rows, or 185 with a ``tree``."""
+    """The fewest rows that can prove a target, if all are right.
+
+    A target of 0.98 needs 152 rows, or 185 rows with a ``tree`` of labels.
+    """
     return fewest(precision, dict(budgets(_OF_CLASSES if tree else 1.0))[precision])
 
 
 def fewest_own_rows(precision: float) -> int:
-    """The fewest of a network's own rows that can pass their separate test, if all are right."""
+    """The fewest rows that the network itself must predict to prove a target, if all are right."""
     return fewest(precision, OWN_MISTRUST)
 
 

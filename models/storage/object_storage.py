@@ -44,7 +44,7 @@ class _Connection:
     """A process's connection to S3.
 
     Attributes:
-        files: connects on first use, from any thread.
+        files: a file system that connects on first use, from any thread.
         buckets: names of buckets that exist.
     """
 
@@ -52,7 +52,7 @@ class _Connection:
     buckets: set[str] = field(default_factory=set)
 
 
-# One connection for each process and its S3 settings. A child cannot use or close its parent's connection, because the
+# Connections by process id and AWS variables. A child cannot use or close its parent's connection, because the
 # event loop runs only in the parent.
 _CONNECTIONS: Final[dict[tuple[int, frozenset[tuple[str, str]]], _Connection]] = {}
 
@@ -250,7 +250,7 @@ class ObjectStorage:
         return writer
 
     def _check_bucket(self) -> None:
-        """Raise an error for a missing bucket. A HEAD cannot tell a missing bucket from a missing key."""
+        """A HEAD cannot tell a missing bucket from a missing key."""
         buckets, bucket = _connection().buckets, self._path("").partition("/")[0]
         if bucket not in buckets:
             next(self._pages(""))

@@ -83,7 +83,7 @@ class Storage(Protocol):
         """Names of the folders directly under the root, in order."""
 
     def child(self, folder: str) -> "Storage":
-        """The storage of a folder in this storage."""
+        """A storage in a subfolder of this storage."""
 
 
 @dataclass(frozen=True)
