@@ -127,7 +127,10 @@ def import_corrections(
 
 def _remarks(review: ReviewFile, read_as: Mapping[str, str], moved: str) -> Iterator[str]:
     if moved:
-        yield f"Read the columns that begin with {moved}. If the job has several models, pass this model's own --corrections file."
+        yield (
+            f"Read the columns that begin with {moved}. If the job has several models, pass this model's own file as "
+            "--corrections."
+        )
     for label, known in read_as.items():
         yield f"Read as {known[:80]}: {label[:80]!r} ({number_of(len(review.rows_of[label]), 'row')})"
 
