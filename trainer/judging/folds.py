@@ -1,4 +1,4 @@
-"""Folds: trains several networks, each without a part of the photos, and predicts this part."""
+"""Folds: trains several networks, each without one part of the photos, and predicts the photos of that part."""
 
 import shutil
 import time

@@ -66,8 +66,7 @@ class Batches:
             tf.TensorSpec((2,), tf.int64),
         )
         batches = tf.data.Dataset.from_generator(self._one_epoch, output_signature=signature)
-        # TensorFlow's autotuner doubles its sleep each time. An epoch would end only when the autotuner wakes, such
-        # as after 10.2 or 20.5 seconds.
+        # With autotuning, an epoch ends only when TensorFlow's autotuner wakes, which can take 20 seconds.
         options = tf.data.Options()
         options.autotune.enabled = False
 

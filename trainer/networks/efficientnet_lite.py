@@ -58,7 +58,7 @@ _MIDDLE, _SPREAD = 127.0, 128.0
 
 
 def lite_body(arch: Arch, image: keras.KerasTensor) -> keras.Model:
-    """From pixels ``(batch, S, S, 3)`` in 0..255 to feature maps ``(batch, S / 32, S / 32, 1280)``.
+    """The network without a head: takes pixels in 0..255, returns maps ``(batch, S / 32, S / 32, 1280)``.
 
     Layers have PyTorch's names.
     """
@@ -167,7 +167,7 @@ def package_of(arch: Arch) -> str:
 
 
 def packaged_weights(arch: Arch) -> Path:
-    """The weights file inside a package. The package's code is not imported.
+    """The path of the weights file in an installed package. Does not import the package.
 
     Raises NotInstalledError without the package, and InputError if its file is not the published file.
     """
