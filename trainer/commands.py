@@ -1,4 +1,4 @@
-"""``hangtag check``, ``train``, ``evaluate``, ``retrain`` and ``schedule``."""
+"""The commands ``check``, ``train``, ``evaluate``, ``retrain`` and ``schedule``."""
 
 import os
 from enum import StrEnum
@@ -113,7 +113,7 @@ def train_command(
 
     Examples:
 
-      A folder for each class. Hangtag chooses the network:
+      Train on a folder for each class:
 
         hangtag train photos/
 

@@ -165,7 +165,7 @@ def _epochs(request: TrainRequest, usual: int, *, from_head: bool) -> int:
 def _folds(request: TrainRequest, prepared: Prepared, *, in_vain: bool) -> tuple[int, bool]:
     """Choose the number of folds, and whether to cross-validate.
 
-    Default: 5 folds with few photos, 2 if validation is small and smaller than training, otherwise 0.
+    Default: 5 folds if there are few photos, 2 if there are few validation photos, otherwise 0.
     """
     held, learned = (len(prepared.of(split)) for split in (Split.VAL, Split.TRAIN))
     few, folds = held + learned < MANY_PHOTOS, request.folds
@@ -186,7 +186,7 @@ def plan(
 ) -> tuple[RunArgs, str | None]:
     """Choose the epochs and folds that fit into the time. Also returns a sentence if epochs or folds were cut.
 
-    ``args``: the choices without a time limit. ``seconds``: the time left to train all networks, or None without a
+    ``args``: the args chosen without a time limit. ``seconds``: the time left to train all networks, or None without a
     limit. ``measure`` returns the training speed.
     """
     if seconds is None:

@@ -247,10 +247,10 @@ class TrainOptions(BaseModel):
         typer.Option(
             parser=_parse_folds,
             metavar="0|2-10",
-            help="Number of folds, to prove thresholds on more photos. Each fold trains one more network: for all "
-            "epochs with fewer than 1,500 photos (cross-validation), otherwise for a third of the epochs. Default: 5 "
-            "for a head or fewer than 1,500 photos, 2 for fewer than 1,500 validation photos, otherwise 0. With "
-            "random weights and fewer than 12 epochs, the default is 0.",
+            help="Number of folds, to prove thresholds on more photos. Each fold trains one more network, for a "
+            "third of the epochs, or for all epochs with fewer than 1,500 photos. Default: 5 for a head or fewer than "
+            "1,500 photos, 2 for fewer than 1,500 validation photos, otherwise 0. With random weights and fewer than "
+            "12 epochs: 0.",
         ),
     ] = None
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Random seed of the splits and the training.")] = 0
@@ -266,8 +266,8 @@ class TrainOptions(BaseModel):
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="A CSV with label,parent: a tree above the classes. A photo gets the most specific label with "
-            "enough confidence. Default: the tree in a table's labels like 'shoes > boots'.",
+            help="A CSV with the columns label and parent: a tree above the classes. A photo gets the most specific "
+            "label with enough confidence. Default: the tree in a table's labels like 'shoes > boots'.",
         ),
     ] = None
 

@@ -37,7 +37,7 @@ class RunState(StrEnum):
 
 
 class RunArgs(TrainRequest):
-    """The contents of ``args.json``: the request, with every option set.
+    """The contents of ``args.json``: the training request, with every option set.
 
     Attributes:
         parents: the parent of each label in the tree, or None without a tree.
@@ -175,7 +175,7 @@ class Run:
             self.forget_judgement()
             self.history.unlink(missing_ok=True)
             shutil.rmtree(self.path / "folds", ignore_errors=True)
-        # move confidence.json and args.json last: other commands accept a run as soon as it has both
+        # move confidence.json and args.json last: with both, other commands accept the run
         order = {other.best: -1, other.confidence: 1, other.path / "args.json": 2}
         files = [file for file in other.path.rglob("*") if file.is_file()]
         for file in sorted(files, key=lambda file: order.get(file, 0)):

@@ -55,7 +55,7 @@ class ClassFigures(EvaluationRecord):
 class Figures(EvaluationRecord):
     """Accuracy, loss and other figures of one split. Precision, recall and F1 are means over the split's classes.
 
-    ``top5`` is None if there are at most five classes. ``ece`` is the expected calibration error of the predicted class.
+    ``top5`` is None if there are at most five classes. ``ece`` is the expected calibration error.
     ``loss`` is the mean cross-entropy.
     """
 
@@ -92,7 +92,7 @@ class AchievedPrecision(EvaluationRecord):
 class OutlierFigures(EvaluationRecord):
     """How well the out-of-distribution score detects photos without a product.
 
-    ``n``: number of photos, without training photos. ``caught``: share of these photos with a score above the limit.
+    ``n``: number of photos without a product, not used for training. ``caught``: share with a score above the limit.
     ``auroc``: area under the ROC curve, with photos of products as negatives.
     """
 
@@ -137,8 +137,8 @@ def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str], 
 def group_effect(probabilities: Probabilities, labels: Labels, groups: npt.NDArray[np.intp]) -> float:
     """Design effect: the number of photos, divided by the effective number of independent photos.
 
-    The effect is 1 if no two photos share a picture or product. ``groups``: the index ``(n,)`` of each photo's group.
-    A group of wrong predictions is added, because the effect could otherwise be too low.
+    The design effect is 1 if no two photos share a picture or product. ``groups``: the index ``(n,)`` of each photo's
+    group. A group of wrong predictions is added, because the effect could otherwise be too low.
     """
     right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
     usual = round(len(groups) / len(np.unique(groups)))
@@ -185,7 +185,7 @@ def _top5(probabilities: Probabilities, labels: Labels) -> float | None:
 def outlier_figures(
     scores: npt.NDArray[np.floating], known: npt.NDArray[np.floating], limit: float
 ) -> OutlierFigures | None:
-    """Compare the out-of-distribution scores ``(n,)`` of photos without a product with those of products, ``known``.
+    """Compare out-of-distribution scores ``(n,)`` of photos without a product with ``known``, the scores of products.
 
     None without ``scores``.
     """
@@ -211,8 +211,8 @@ def realised(
 ) -> AchievedPrecision:
     """Coverage and precision at the thresholds of a target precision.
 
-    ``probabilities``: calibrated, at least one row. ``labels``: class indices ``(n,)``. ``effect``: the design effect
-    for the intervals.
+    ``probabilities``: calibrated, of at least one photo. ``labels``: class indices ``(n,)``. ``effect``: the design
+    effect for the intervals.
     """
     levels = label_levels(probabilities, known, target.thresholds, target.nodes, tree)
     guesses = probabilities.argmax(axis=1)

@@ -37,7 +37,7 @@ _WATCHED: Final = 256
 
 
 class Progress(Protocol):
-    """Shows the progress of the folds."""
+    """Shows the progress of training the folds."""
 
     def advance(self, what: str, done: int, total: int) -> None:
         """Show the progress of a step."""

@@ -99,7 +99,7 @@ def augmented(pixels: tf.Tensor, seed: tf.Tensor, size: int, augmentation: Augme
     The same seed, ``int64 (2,)``, gives the same result.
     """
     draw = _Draw(seed, tf.shape(pixels)[0])
-    while pixels.shape[1] >= 2 * size:  # bilinear sampling would skip pixels
+    while pixels.shape[1] >= 2 * size:  # bilinear sampling alone would skip pixels
         pixels = tf.nn.avg_pool2d(pixels, 2, 2, "VALID")
     moved = _moved(pixels, size, augmentation, draw)
     changed = _erased(_recoloured(moved, augmentation, draw), augmentation.erase, draw)

@@ -124,7 +124,7 @@ def labels_of(photos: Sequence[AssignedPhoto], classes: Sequence[str]) -> npt.ND
 
 @dataclass(frozen=True)
 class Training:
-    """The training of one network on ``photos``, with the validation photos ``held``.
+    """Trains one network on ``photos``, and validates it on ``held``.
 
     ``outliers``: photos without a product, only for the out-of-distribution score. ``features``: a cache of features
     of the frozen body.

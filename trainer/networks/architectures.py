@@ -64,7 +64,7 @@ PRESETS: Final[Mapping[Preset, Plan]] = MappingProxyType(
 def cnn(classes: int) -> keras.Model:
     """Our own network: small enough for a CPU, deep enough for product photos. Takes photos of any size.
 
-    Batch norm and ReLU follow every convolution (He et al. 2016). With this scaling of pixels, an int8 model can use
+    Batch norm and ReLU follow every convolution (He et al. 2016). Pixels are scaled so that an int8 model can use
     8-bit pixels directly.
     """
     image = keras.Input((None, None, 3), name="image")
@@ -232,7 +232,7 @@ def _download(url: str, progress: Downloaded, timeout_s: float) -> bytes:
 
 
 def _answer(url: str, timeout_s: float) -> HTTPResponse:
-    """Open a URL. ``timeout_s`` also limits the DNS look-up and the attempts at all addresses together."""
+    """Open a URL. ``timeout_s`` includes the DNS look-up and attempts at all addresses."""
     answer: Future[HTTPResponse] = Future()
 
     def ask() -> None:

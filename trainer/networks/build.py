@@ -76,7 +76,7 @@ def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alph
 def _forget_soon(network: keras.Model) -> None:
     """Lower the momentum of batch norms, which in Keras's MobileNetV2 and V3 is 0.999.
 
-    With a momentum of 0.999, the initial statistics still count for over half after 500 steps.
+    With a momentum of 0.999, the initial statistics still weigh more than half after 500 steps.
     """
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

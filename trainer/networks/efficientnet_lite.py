@@ -74,7 +74,7 @@ def lite_body(arch: Arch, image: keras.KerasTensor) -> keras.Model:
 
 
 def late_layers(arch: Arch, network: keras.Model) -> list[keras.Layer]:
-    """The layers of a network from the first block of the 80-channel stage to the head."""
+    """The later layers of a network, from the 80-channel stage to the head."""
     first = f"_blocks.{sum(_blocks(arch)[:_LATE])}._expand_conv"
     names = [layer.name for layer in network.layers]
     return list(network.layers[names.index(first) :])

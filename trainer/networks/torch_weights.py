@@ -101,7 +101,7 @@ def _array(tensor: _Tensor, storage: bytes | memoryview) -> npt.NDArray[Any]:
 
 class _Dict(dict[Any, Any]):
     def __setitem__(self, key: object, value: object) -> None:
-        _check(isinstance(key, str | int), "a key that is not a name")  # the hash of nested tuples may crash Python
+        _check(isinstance(key, str | int), "a key that is not a name")  # hashing deeply nested tuples may crash Python
         super().__setitem__(key, value)
 
 

@@ -57,8 +57,8 @@ class ReportMaterial:
     Attributes:
         prepared_counts: number of used photos by split and class.
         train_batch: the augmented photos ``uint8 (S, S, 3)`` of the first step, and their classes.
-        pixels: returns the network's input ``uint8 (n, S, S, 3)`` for SHA-256s of photos.
-        heat: returns heat maps ``float32 (n, S, S)`` in 0..1 for pixels and class indices.
+        pixels: a function from SHA-256s of photos to the network's input ``uint8 (n, S, S, 3)``.
+        heat: a function from pixels and class indices to heat maps ``float32 (n, S, S)`` in 0..1.
     """
 
     args: RunArgs
@@ -119,7 +119,7 @@ class ReportMaterial:
 
     @property
     def found_on(self) -> str:
-        """A phrase that names the photos on which the thresholds were set."""
+        """Names the photos on which the thresholds were set."""
         others = self.confidence.out_of_fold
         own = f"{number_of(self.confidence.rows - others, 'photo')} not used for training"
         by_folds = f", and on out-of-fold predictions for {number_of(others, 'photo')}"
@@ -154,7 +154,7 @@ class ReportMaterial:
 
     @property
     def advice(self) -> str:
-        """A sentence that says how to get a model that can promise a precision."""
+        """Advice on getting a model that can promise a precision."""
         return advice_for_promise(self.args, folds_may_prove=self.evaluation.folds_may_prove)
 
     @property
@@ -200,7 +200,7 @@ class ReportMaterial:
 
     @property
     def outliers(self) -> str:
-        """A sentence that says what share of the photos without a product go to review."""
+        """Says what share of the photos without a product goes to review."""
         figures = self.evaluation.unknown.outliers if self.evaluation.unknown else None
         if figures is None:
             return UNMEASURED

@@ -1,6 +1,6 @@
 """The classes of the sample catalogue, and the outlines of each product.
 
-An outline is an array ``(n, 2)`` of x (right) and y (down), within about -1 to 1.
+An outline is an array ``(n, 2)`` of points: x to the right, y downwards, from about -1 to 1.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -111,9 +111,9 @@ def assign_splits(
     open go to training or to a missing split. Photos that a model chose for review go to training with their
     whole group, or are excluded if the group is in validation or test.
 
-    ``links``: pairs of photos of the same picture, as positions in ``candidates``. Photos with the same product, content
-    or earlier group always belong together. ``fix_leaks`` drops training photos whose group is also in validation or
-    test.
+    ``links``: pairs of photos of the same picture, as positions in ``candidates``. Photos with the same product,
+    content or earlier group always belong together. ``fix_leaks`` drops training photos whose group is also in
+    validation or test.
     """
     without = [one.path for one in candidates if one.split is None and not one.open and not one.chosen]
     is_extended = any(candidate.fixed for candidate in candidates)

@@ -178,7 +178,7 @@ def _absent(row: AssignedPhoto) -> Candidate:
 def _matched(
     today: Sequence[Candidate], earlier: Sequence[AssignedPhoto], least: Mapping[str, AssignedPhoto]
 ) -> list[int | None]:
-    """Match each photo with at most one row of the earlier training.
+    """For each photo, the index of its row in ``earlier``, or None. No row has two photos.
 
     ``least``: one earlier photo for each SHA-256, from test or validation if possible.
     """

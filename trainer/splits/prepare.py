@@ -1,4 +1,4 @@
-"""Assigns labelled photos to splits, and decodes them. Unusable photos are excluded, with the reason."""
+"""Assigns labelled photos to splits, and decodes them."""
 
 import csv
 import itertools
@@ -131,10 +131,10 @@ def _relate(
 def _without(
     candidates: Sequence[Candidate], pictures: Sequence[int], excluded: Container[int]
 ) -> tuple[list[Candidate], list[tuple[int, int]]]:
-    """Candidates that are not excluded, and links between copies of a picture.
+    """Remove excluded candidates. Returns the others, and links between copies of a picture.
 
-    An excluded photo of an earlier training is returned with ``present`` false. ``pictures`` has the index of each
-    candidate's picture, except for the last candidates.
+    An excluded photo of an earlier training is returned with ``present`` false. ``pictures``: the index of each
+    candidate's picture. The last candidates have none.
     """
     left = [place for place, one in enumerate(candidates) if place not in excluded or one.fixed]
     remaining = [replace(candidates[p], present=candidates[p].present and p not in excluded) for p in left]

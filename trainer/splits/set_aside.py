@@ -66,7 +66,7 @@ def _disagree(candidates: Sequence[Candidate], places: Collection[int]) -> bool:
 
 
 def count_leaks(photos: Sequence[AssignedPhoto]) -> Counter[Split]:
-    """Count the photos of each split whose group is also in an earlier split, in the order train, val, test."""
+    """For each split, count the photos whose group is also in an earlier split, in the order train, val, test."""
     ranks: dict[str, int] = {}
     used = [photo for photo in photos if photo.present]
     for photo in used:
