@@ -296,7 +296,7 @@ TORCH_SUFFIXES: Final = frozenset({".pth", ".pt"})
 
 
 class NamedWeights(StrEnum):
-    """Weights without a file."""
+    """Initial weights that are not a file."""
 
     IMAGENET = "imagenet"
     NONE = "none"

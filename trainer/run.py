@@ -47,7 +47,7 @@ class RunArgs(TrainRequest):
         photos_per_s: training photos per second, if measured.
         best_epoch: the epoch of ``weights/best.keras``, from 1, or 0 for a head on frozen features. None before the
             first epoch ends.
-        made_with: the version of each package.
+        made_with: the version of each package in use.
     """
 
     name: str
@@ -185,7 +185,7 @@ class Run:
         shutil.rmtree(other.path)
 
     def forget_judgement(self) -> None:
-        """Remove the figures of an earlier network."""
+        """Delete the figures and reports of an earlier network."""
         figures = (self.confidence, self.evaluation, self.class_figures, self.predictions, self.label_issues)
         for path in (*figures, self.report, self.model_card):
             path.unlink(missing_ok=True)

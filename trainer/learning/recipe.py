@@ -162,7 +162,7 @@ def rate_at(progress: float, recipe: Recipe) -> float:
 
 
 def scale_at(progress: float, stages: Sequence[Stage]) -> float:
-    """The side of the photos, relative to full size."""
+    """The side of the training photos at this progress, as a share of the full side."""
     return next((stage.scale for stage in stages if progress < stage.until), 1.0)
 
 
@@ -172,7 +172,7 @@ def cost_at(scale: float) -> float:
 
 
 def mean_cost(progress: float, stages: Sequence[Stage]) -> float:
-    """The mean of :func:`cost_at` over the remaining epochs."""
+    """The mean of :func:`cost_at` from ``progress`` to the end of the training."""
     cost, begin = 0.0, progress
     for stage in (*stages, Stage(1.0, 1.0)):
         end = max(begin, stage.until)

@@ -42,7 +42,7 @@ _MOMENTUM: Final = 0.9
 
 Get: TypeAlias = Callable[[NetworkChoice], Path | None]
 Shapes = Counter[tuple[int, ...]]
-"""The number of arrays of each shape."""
+"""The number of weight arrays by shape."""
 
 
 def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alpha: float | None) -> keras.Model:

