@@ -1,4 +1,4 @@
-"""``hangtag check``, ``train``, ``evaluate``, ``retrain`` and ``schedule``."""
+"""The commands ``check``, ``train``, ``evaluate``, ``retrain`` and ``schedule``."""
 
 import os
 from enum import StrEnum
@@ -38,7 +38,7 @@ def check_command(
     table: TableOptions,
     data: Annotated[Path | None, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the reports. Default: the name of the data, in runs/check.")
+        Path | None, typer.Option(help="Folder for the reports. Default: a folder in runs/check, named after the data.")
     ] = None,
     strict: Annotated[
         bool,
@@ -113,7 +113,7 @@ def train_command(
 
     Examples:
 
-      A folder for each class. Hangtag chooses the network:
+      Train on a folder for each class:
 
         hangtag train photos/
 
@@ -203,8 +203,8 @@ def retrain_command(
     when: Annotated[
         When,
         typer.Option(
-            help="data: run if there are new photos or labels. drift: also require drift in photos labelled by the "
-            "champion."
+            help="data: retrain if there are new photos or labels. drift: retrain only if the photos that the champion "
+            "labelled also drifted."
         ),
     ] = When.DATA,
     restart: Annotated[
@@ -251,8 +251,8 @@ def schedule_command(
 ) -> None:
     """Start retrainings on schedule (Celery's beat). Retrainings run in hangtag worker --queue train.
 
-    Run only one such process, with all config files, and restart it after a change of the files. After a pause, each
-    missed cycle runs once.
+    Run only one hangtag schedule, with all config files. Restart it after you change a file. After a stop,
+    each missed cycle runs once.
 
     Examples:
 

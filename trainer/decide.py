@@ -30,19 +30,18 @@ _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "numpy", "pillow")
 _CV_FOLDS: Final = 5
 _FOLDS: Final = 2
 _ENOUGH_HELD: Final = 1_500
-"""With fewer validation photos, Hangtag trains folds. At an accuracy of 0.86, a network proved a precision of 0.98 for
-half of 3,400 photos, but for at most a fifth of 340."""
+"""With fewer validation photos, Hangtag trains folds."""
 _FEWEST_EPOCHS: Final = 12
 """From random weights, folds with fewer epochs than this learn too little to prove a precision."""
 _ONE_SHAPE: Final = 0.1
-"""Photos have the same shape if their aspect ratio is within this fraction of the median."""
+"""Photos have the same shape if their aspect ratio is within this fraction of the median ratio."""
 _NEARLY_ALL: Final = 0.9
 _LITTLE_WHITE: Final = 0.1
 """Photos are stretched only if padding would leave at least this fraction of the square white."""
 _MOST_EVEN: Final = 3.0
 """Photos are weighted by class if the largest class has more than this many times the photos of the smallest."""
 _MORE_EPOCHS: Final = 3
-"""With a time limit, a fast machine trains for at most this many times the usual epochs."""
+"""If a time limit leaves time to spare, the usual number of epochs is multiplied by at most this factor."""
 _WORTH_FORETELLING: Final = 100
 """If fine-tuning takes fewer steps than this, its speed is not measured in advance."""
 _JUDGING: Final = 0.4
@@ -100,7 +99,7 @@ def decide(
     from_head = recipe.head_first and fold_weights is None
     epochs = _epochs(request, recipe.epochs_of(learned.total(), batch), from_head=from_head)
     begin_with_head = recipe_for(choice.arch, pretrained=(fold_weights or weights) != NamedWeights.NONE).head_first
-    # folds from random weights need more epochs than a pretrained architecture
+    # the usual epochs of a pretrained network are too few for folds from random weights
     in_vain = not begin_with_head and (epochs < _FEWEST_EPOCHS or (choice.arch.is_transfer and bool(fold_weights)))
     folds, cv = _folds(request, prepared, in_vain=in_vain)
     balance, balanced = choose_balance(counts, request.balance)
@@ -132,7 +131,7 @@ def decide(
 
 
 def check_weights(args: RunArgs) -> None:
-    """Raise an InputError if the file of initial weights has changed, because cached features are from the old file."""
+    """Raise an InputError if the file of initial weights changed after the run began."""
     choice = NetworkChoice(args.arch, args.image_size, parse_weights(args.weights), args.alpha)
     if _sha256(choice) != args.weights_sha256:
         msg = f"Expected the run's initial weights ({args.weights}), but the file has changed; train again."
@@ -166,7 +165,7 @@ def _epochs(request: TrainRequest, usual: int, *, from_head: bool) -> int:
 def _folds(request: TrainRequest, prepared: Prepared, *, in_vain: bool) -> tuple[int, bool]:
     """Choose the number of folds, and whether to cross-validate.
 
-    Default: 5 folds with few photos, 2 if validation is small and smaller than training, otherwise 0.
+    Default: 5 folds if there are few photos, 2 if there are few validation photos, otherwise 0.
     """
     held, learned = (len(prepared.of(split)) for split in (Split.VAL, Split.TRAIN))
     few, folds = held + learned < MANY_PHOTOS, request.folds
@@ -177,7 +176,7 @@ def _folds(request: TrainRequest, prepared: Prepared, *, in_vain: bool) -> tuple
 
 
 def frozen_args(request: TrainRequest, args: RunArgs) -> RunArgs:
-    """The args for training only a head, in the run and in its folds."""
+    """Change ``args`` to train only a head, without fine-tuning."""
     folds = _CV_FOLDS if request.folds is None else request.folds
     return args.model_copy(update={"epochs": 0, "best_epoch": 0, "folds": folds, "cv": folds > 0})
 
@@ -187,8 +186,8 @@ def plan(
 ) -> tuple[RunArgs, str | None]:
     """Choose the epochs and folds that fit into the time. Also returns a sentence if epochs or folds were cut.
 
-    ``args``: the choices without a time limit. ``seconds``: the time for all networks, or None without a limit.
-    ``measure`` returns the training speed.
+    ``args``: the args chosen without a time limit. ``seconds``: the time left to train all networks, or None without a
+    limit. ``measure`` returns the training speed.
     """
     if seconds is None:
         return args, None
@@ -208,9 +207,10 @@ def plan(
 def plan_finetuning(
     args: RunArgs, prepared: Prepared, seconds: float | None, measure: Measure = pace_here
 ) -> tuple[RunArgs, str | None]:
-    """Like :func:`plan`, for a network with a fitted head. Chooses 0 epochs without time for half of the usual epochs.
+    """Like :func:`plan`, to fine-tune a network after its head was fitted.
 
-    Keeps all folds: with fewer folds, a promise would be based on fewer photos.
+    Chooses 0 epochs if there is no time for half of the usual epochs. Keeps all folds: with fewer folds, a
+    promise would be based on fewer photos.
     """
     usual = args.epochs
     steps = math.ceil(len(prepared.of(Split.TRAIN)) / args.batch) * usual

@@ -79,7 +79,7 @@ _ALPHAS: Final[Mapping[Arch, tuple[float, ...]]] = MappingProxyType(
 
 
 class Preset(StrEnum):
-    """The cost of a training. It decides the architecture, input size and number of epochs."""
+    """Fast training or high accuracy. Sets the default architecture, input size and number of epochs."""
 
     QUICK = "quick"
     GOOD = "good"
@@ -97,7 +97,7 @@ class Balance(StrEnum):
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of a duration such as ``90s``, ``10m`` or ``1h30m``. Raises InputError for other text."""
+    """Convert a duration such as ``90s``, ``10m`` or ``1h30m`` to seconds. Raises InputError for other text."""
     match = _PARTS.fullmatch(text.strip())
     hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
     total = hours * 3600 + minutes * 60 + seconds
@@ -109,7 +109,7 @@ def parse_duration(text: str) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class TableOptions:
-    """Columns and conditions for labelled photos in a table. Hangtag chooses columns that are None."""
+    """Which columns and rows of a table to read. If a column is None, Hangtag chooses it."""
 
     image_column: Annotated[
         str | None,
@@ -143,12 +143,12 @@ class TableOptions:
         str | None, typer.Option(help="In a table: encoding of a text file, such as cp1252. Default: UTF-8.")
     ] = None
     allow_hosts: AllowHostOption = None
-    # the URL may contain a password
+    # a header may contain a password
     headers: Annotated[HeadersOption, Field(exclude=True)] = field(default=None, repr=False)
 
 
 USUAL_COLUMNS: Final = TableOptions()
-"""Options without columns: Hangtag chooses all columns."""
+"""The default options: Hangtag chooses all columns."""
 
 
 def _parse_name(text: str) -> str:
@@ -166,7 +166,7 @@ def _parse_folds(text: str) -> int:
 
 
 class TrainOptions(BaseModel):
-    """The options of ``hangtag train``. Hangtag chooses options that are None."""
+    """The options of ``hangtag train``. If an option is None, Hangtag chooses its value."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -175,7 +175,7 @@ class TrainOptions(BaseModel):
         typer.Option(
             parser=_parse_name,
             metavar="TEXT",
-            help="Name of the run. Default: the name of the data, and the architecture if you choose it.",
+            help="Name of the run. Default: the name of the data, plus --arch if given.",
         ),
     ] = None
     arch: Annotated[
@@ -190,7 +190,7 @@ class TrainOptions(BaseModel):
     preset: Annotated[
         Preset | None,
         typer.Option(
-            help="Cost of the training. Sets the default of --arch, --image-size and --epochs. Default: good."
+            help="Fast training or high accuracy. Sets the default of --arch, --image-size and --epochs. Default: good."
         ),
     ] = None
     weights: Annotated[
@@ -204,7 +204,7 @@ class TrainOptions(BaseModel):
     image_size: Annotated[
         int | None,
         typer.Option(
-            min=16, max=1024, help="Side of the network's input, in pixels. Default: set by the preset, 96 to 260."
+            min=16, max=1024, help="Side of the network's input, in pixels. Default: 96 to 260, from the preset."
         ),
     ] = None
     fit: Annotated[
@@ -247,10 +247,10 @@ class TrainOptions(BaseModel):
         typer.Option(
             parser=_parse_folds,
             metavar="0|2-10",
-            help="Number of additional networks, each trained without a part of the photos, to prove "
-            "thresholds. They train for all epochs with fewer than 1,500 photos (cross-validation), otherwise for a "
-            "third. Default: 5 for a head or fewer than 1,500 photos, 2 for fewer than 1,500 validation photos, else "
-            "0. With random weights and fewer than 12 epochs, the default is 0.",
+            help="Number of folds, to prove thresholds on more photos. Each fold trains one more network, for a "
+            "third of the epochs, or for all epochs with fewer than 1,500 photos. Default: 5 for a head or fewer than "
+            "1,500 photos, 2 for fewer than 1,500 validation photos, otherwise 0. With random weights and fewer than "
+            "12 epochs: 0.",
         ),
     ] = None
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Random seed of the splits and the training.")] = 0
@@ -260,27 +260,27 @@ class TrainOptions(BaseModel):
     ] = None
     fix_leaks: Annotated[
         bool,
-        typer.Option("--fix-leaks", help="Leave out training photos whose picture is also in test (or validation)."),
+        typer.Option("--fix-leaks", help="Leave out training photos whose picture is also in validation or test."),
     ] = False
     taxonomy: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="A CSV with label,parent: a tree above the classes. A photo gets the most specific label with "
-            "enough confidence. Default: the tree in a table's labels like 'shoes > boots'.",
+            help="A CSV with the columns label and parent: a tree above the classes. A photo gets the most specific "
+            "label with enough confidence. Default: the tree in a table's labels like 'shoes > boots'.",
         ),
     ] = None
 
 
 class TrainRequest(TrainOptions):
-    """A training: its options, its photos, and settings that only retrainings use.
+    """The options and the photos of a training, and settings that only retrainings use.
 
     Attributes:
         table: columns and conditions, if ``data`` is a table.
-        parents: the parent of each label in the tree, empty at the top.
+        parents: the parent of each label in the tree, empty for a top label.
         alpha: width of the network, or None for the width of the weights file.
-        fold_weights: initial weights of the folds (``imagenet``, ``none`` or a file). Set if ``weights`` may come from
-            a training on these photos.
+        fold_weights: initial weights of the folds (``imagenet``, ``none`` or a file). Set if ``weights`` may have been
+            trained on these photos.
     """
 
     data: Path
@@ -296,7 +296,7 @@ TORCH_SUFFIXES: Final = frozenset({".pth", ".pt"})
 
 
 class NamedWeights(StrEnum):
-    """Weights without a file."""
+    """Initial weights that are not a file."""
 
     IMAGENET = "imagenet"
     NONE = "none"
@@ -336,7 +336,7 @@ def default_weights(arch: Arch) -> NamedWeights:
 
 @dataclass(frozen=True)
 class NetworkChoice:
-    """A network that can be built; otherwise raises InputError. ``alpha`` is the width, 1 by default."""
+    """A network to build. Raises InputError if its fields do not fit together. ``alpha``: width, 1 by default."""
 
     arch: Arch
     size: int
@@ -367,7 +367,7 @@ class NetworkChoice:
 
     @property
     def has_pretrained_body(self) -> bool:
-        """Whether the network has pretrained features. A run's weights do not count as pretrained."""
+        """Whether the network starts from published weights, not from the weights of a run."""
         of_run = isinstance(self.weights, Path) and self.weights.suffix == ".keras"
         return self.arch.is_transfer and self.weights is not NamedWeights.NONE and not of_run
 

@@ -37,17 +37,17 @@ class RunState(StrEnum):
 
 
 class RunArgs(TrainRequest):
-    """The contents of ``args.json``: the request, with every option set.
+    """The contents of ``args.json``: the training request, with every option set.
 
     Attributes:
         parents: the parent of each label in the tree, or None without a tree.
         classes: class names, in the order of their indices.
-        cv: whether the folds train for all epochs, as a cross-validation.
-        short_of_time: whether the time limit allows fewer epochs or folds than the network should have.
+        cv: whether the folds train for as many epochs as the main network (cross-validation).
+        short_of_time: whether the time limit reduced the number of epochs or folds.
         photos_per_s: training photos per second, if measured.
-        best_epoch: the epoch of ``weights/best.keras``, from 1, or 0 for a head on frozen features. None before the end
-            of the first epoch.
-        made_with: the version of each package.
+        best_epoch: the epoch of ``weights/best.keras``, from 1, or 0 for a head on frozen features. None before the
+            first epoch ends.
+        made_with: the version of each package in use.
     """
 
     name: str
@@ -82,7 +82,7 @@ class RunArgs(TrainRequest):
 
     @property
     def begins_frozen(self) -> bool:
-        """Whether a head is fitted first, on features of a pretrained body that has not seen these photos."""
+        """Whether the head is fitted first, on the features of a pretrained body not trained on these photos."""
         return self.arch.is_transfer and self.pretrained and self.fold_weights is None
 
     @property
@@ -92,7 +92,7 @@ class RunArgs(TrainRequest):
 
     @property
     def pools_folds(self) -> bool:
-        """Whether folds are trained like the main network, so that thresholds also use their predictions."""
+        """Whether thresholds also use the folds' predictions, because folds are trained like the main network."""
         return self.cv and self.fold_weights is None
 
     @property
@@ -105,12 +105,12 @@ class RunArgs(TrainRequest):
 
     @property
     def cost_of_folds(self) -> float:
-        """The training time of all folds, divided by the main network's. A fold's network trains on the other folds."""
+        """The training time of all folds, divided by the training time of the main network."""
         return max(0, self.folds - 1) * self.share_of_epochs
 
     @property
     def ended_by_time(self) -> bool:
-        """Whether the time limit allowed fewer epochs than the network should have."""
+        """Whether the time limit shortened the training."""
         return self.short_of_time or (self.time_limit_s is not None and self.epochs_done < self.epochs)
 
     @property
@@ -136,7 +136,7 @@ class Run:
 
     path: Path
 
-    best = Inside("weights/best.keras")  # network of the best epoch, or the last if the learning rate fell to 0
+    best = Inside("weights/best.keras")  # network of the best epoch, or of the last if the learning rate fell to 0
     last = Inside("weights/last.keras")  # network of the last complete epoch
     state = Inside("weights/state.npz")  # training state after the last complete epoch, for ``--resume``
     splits = Inside("splits.csv")
@@ -175,7 +175,7 @@ class Run:
             self.forget_judgement()
             self.history.unlink(missing_ok=True)
             shutil.rmtree(self.path / "folds", ignore_errors=True)
-        # move confidence.json and args.json last: other commands use a run that has both
+        # move confidence.json and args.json last: with both, other commands accept the run
         order = {other.best: -1, other.confidence: 1, other.path / "args.json": 2}
         files = [file for file in other.path.rglob("*") if file.is_file()]
         for file in sorted(files, key=lambda file: order.get(file, 0)):
@@ -185,18 +185,18 @@ class Run:
         shutil.rmtree(other.path)
 
     def forget_judgement(self) -> None:
-        """Remove the figures of an earlier network."""
+        """Delete the figures and reports of an earlier network."""
         figures = (self.confidence, self.evaluation, self.class_figures, self.predictions, self.label_issues)
         for path in (*figures, self.report, self.model_card):
             path.unlink(missing_ok=True)
 
     @property
     def finetuning(self) -> "Run":
-        """The run that fine-tunes this run's network. The fine-tuned network replaces this network if it is better."""
+        """The run that fine-tunes this run's network. If the fine-tuned network is better, it replaces this network."""
         return Run(self.path / "finetuning")
 
     def fold(self, number: int) -> "Run":
-        """The run of a fold's network. Folds are numbered from 1."""
+        """The run that trains the network of fold ``number``, from 1."""
         return Run(self.path / "folds" / str(number))
 
     def notes(self) -> tuple[str, ...]:
@@ -205,7 +205,7 @@ class Run:
         return tuple(path.read_text().splitlines()) if path.is_file() else ()
 
     def write_notes(self, notes: Sequence[str]) -> None:
-        """Write the remarks on the data."""
+        """Write ``notes.txt``, one remark on the data per line."""
         replace_file(self.path / "notes.txt", "".join(f"{note}\n" for note in notes).encode())
 
     def read_confidence(self) -> Confidence:
@@ -259,7 +259,7 @@ class EpochFigures:
         size: side of the training photos in pixels.
         waiting: fraction of the training time in which the network waited for photos.
         images_per_s: training photos per second, without validation.
-        compile_s: additional seconds of the first step.
+        compile_s: additional seconds of the first step, which compiles the network.
         best: whether the network of this epoch became ``best.keras``.
     """
 
@@ -284,7 +284,7 @@ _COLUMNS: Final[Mapping[str, tuple[str, type]]] = MappingProxyType(
         if field.name not in {"compile_s", "best"}
     }
 )
-"""The field and its type for each column of ``results.csv``, such as ``train/loss``."""
+"""Maps each column of ``results.csv``, such as ``train/loss``, to its field of EpochFigures and the field's type."""
 
 
 def best_of(history: Sequence[EpochFigures]) -> EpochFigures:

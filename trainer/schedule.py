@@ -1,7 +1,6 @@
 """Scheduled retraining: Celery's beat sends a message when a cycle is due, and a train worker runs the cycle.
 
-A duplicate message is harmless: a cycle takes a lock, continues a killed cycle, and ends in seconds without
-new data. Redis may lose messages, so beat stores the time of each message in a file.
+A duplicate message is harmless: a cycle takes a lock, and ends in seconds without new data.
 """
 
 import ctypes
@@ -32,7 +31,7 @@ from worker.queue.start_worker import HeartStep, prepare_worker, run_worker
 QUEUE: Final = "hangtag.train"
 TASK: Final = "hangtag.retrain"
 _STATE: Final = ".schedule"
-"""Beat's file in the registry. The file has the time of each cycle's last message. A restart skips no cycle."""
+"""Beat's file in the registry, with the time of each cycle's last message: a restart of beat skips no cycle."""
 
 _RETRAIN: Final = (sys.executable, "-P", "-m", "hangtag", "retrain")
 _EXPECTED: Final = {ExitCode.OK, ExitCode.GATE_REFUSED, ExitCode.NOTHING_NEW, ExitCode.BUSY}
@@ -109,7 +108,7 @@ def start_train_worker(
     """Run the cycles of some configs, one at a time, until stopped. Returns the exit status.
 
     SIGTERM ends the worker and its cycle at once. The message goes back to the queue, and the next worker continues the
-    cycle. ``command`` is called with the config and options.
+    cycle. ``command`` starts a cycle; the config and options are appended.
     """
     if find_spec("tensorflow") is None:
         msg = "A worker of the queue train needs TensorFlow; pip install 'hangtag[train,worker]'."

@@ -30,12 +30,12 @@ from trainer.splits.prepare import Prepared, SplitOptions, prepare, read_exclude
 
 _AFTERWARDS: Final = 0.06
 _AFTERWARDS_S: Final = 8.0
-"""The evaluation and report get a share of the time limit plus these seconds, but at most half of the limit."""
+"""The time for evaluation and report is a share of the time limit plus these seconds, at most half of the limit."""
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The result of a training. If no epoch was completed, it has no evaluation."""
+    """The result of a training. ``evaluation`` is None if no epoch was completed."""
 
     run: Run
     args: RunArgs
@@ -51,14 +51,14 @@ class TrainingView(FitView, Progress, Protocol):
     """Shows the progress of a training."""
 
     def goes_on(self, evaluation: Evaluation, run: Run, args: RunArgs, seconds: float | None) -> None:
-        """Called when the head's run is complete and fine-tuning begins. ``seconds``: its expected time, if known."""
+        """Called when the head's run is complete and fine-tuning begins. ``seconds``: the expected time, if known."""
 
     def prepared(self, prepared: Prepared, args: RunArgs) -> None:
         """Called when the data is ready."""
 
 
 def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) -> TrainResult:
-    """Train a network. ``path`` is the new run and must not exist. ``cache`` stores pixels and statistics."""
+    """Train a network. ``path``: the new run's folder, must not exist. ``cache``: folder for pixels and statistics."""
     began = time.monotonic()
     check_free(path)
     statistics = StatisticsStore(cache)
@@ -79,7 +79,7 @@ def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) ->
     prepared = replace(prepared, notes=(*prepared.notes, *filter(None, (stretched, balanced))))
     work = _Work(Run(path), store, cache, prepared, began, view)
     if args.begins_frozen:
-        network = new_network(args)  # built first, to fail early if the weights do not fit
+        network = new_network(args)  # fails early if the weights do not fit
         work.begin(frozen_args(request, args), finetuning=args)
         with work.run.alone():
             return work.fit_head_first(network)
@@ -186,7 +186,7 @@ class _Work:
         )
 
     def fit_head_first(self, network: keras.Model) -> TrainResult:
-        """Complete a run with a head on frozen features. If planned, fine-tune the network afterwards."""
+        """Complete a run with a head on frozen features, and then fine-tune the network if planned."""
         args = self.run.args().model_copy(update={"state": RunState.TRAINING})
         self.view.prepared(self.prepared, args)
         self.run.write_args(args)
@@ -262,7 +262,7 @@ class _Work:
         ended = {"state": state, "epochs_done": len(outcome.history), "best_epoch": outcome.best_epoch}
         args = args.model_copy(update=ended)
         evaluation = None
-        # incomplete fine-tuning keeps the head's report
+        # if fine-tuning is incomplete, the run keeps the head's report
         if outcome.history and (run is self.run or state is RunState.COMPLETE):
             training = replace(training, args=args)
             keep_for_export(training)

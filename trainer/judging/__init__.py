@@ -1,1 +1,1 @@
-"""Evaluates a network: figures, thresholds, folds and likely label errors."""
+"""Evaluates a network, sets its thresholds and finds likely label errors."""

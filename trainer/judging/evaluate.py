@@ -1,4 +1,4 @@
-"""Evaluates the best network of a training on validation and test: predictions, thresholds, figures."""
+"""Evaluates the best network of a training on validation and test photos."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class Judged(StrEnum):
-    """The groups of photos for which figures are computed, as fields of ``evaluation.json``."""
+    """The groups of photos that have figures in ``evaluation.json``."""
 
     VAL = "val"
     CV = "cv"
@@ -46,12 +46,12 @@ class Judged(StrEnum):
 
     @property
     def word(self) -> str:
-        """The group's name in messages."""
+        """The name of this group of photos in messages."""
         return {"val": "validation", "cv": "out-of-fold", "test": "test"}[self.value]
 
 
 class PerSplit(EvaluationRecord, Generic[T]):
-    """A value for each group of photos: validation, test and out-of-fold. None for a group without photos."""
+    """One value each for validation, test and out-of-fold photos, or None without such photos."""
 
     val: T | None
     test: T | None
@@ -97,8 +97,8 @@ class Evaluation(PerSplit[Figures]):
     Attributes:
         val, test: figures from calibrated probabilities.
         cv: out-of-fold figures on all photos except test photos.
-        ece_before: the calibration error without ``temperature``.
-        coverage_at_precision: coverage and precision by target, such as ``"0.98"``.
+        ece_before: the calibration error before temperature scaling.
+        coverage_at_precision: coverage and precision for each target precision, such as ``"0.98"``.
         surest: figures of the most confident photos, if no precision is promised.
         label_issues: number of rows in ``label_issues.csv``. unlisted: why label errors could not be found.
         distances: see :func:`trainer.judging.figures.distances`.
@@ -117,7 +117,7 @@ class Evaluation(PerSplit[Figures]):
 
     @property
     def shown(self) -> Judged:
-        """The group of photos in reports: test or out-of-fold (the larger group), otherwise validation."""
+        """The group of photos that reports show: the larger of test and out-of-fold, otherwise validation."""
         counts = {one: figures.n for one in Judged if (figures := self.of(one))}
         return max(counts, key=lambda one: (one is not Judged.VAL, counts[one]), default=Judged.VAL)
 
@@ -129,7 +129,7 @@ class Evaluation(PerSplit[Figures]):
 
     @property
     def folds_may_prove(self) -> bool:
-        """Whether there are enough validation photos to prove the lowest target precision with folds."""
+        """Whether folds could prove the lowest target precision with this number of validation photos."""
         return self.val is not None and self.val.n >= fewest_own_rows(TARGETS[0])
 
     def unproved(self, *, pooled: bool) -> dict[float, str]:
@@ -156,7 +156,7 @@ class SplitPredictions:
         labels: class indices ``(n,)``.
         logits: ``float32 (n, classes)``, before temperature scaling. ``probabilities`` are calibrated.
         unknown: the out-of-distribution score ``float32 (n,)``, or None if each fold has its own score.
-        known: ``(n,)``, whether the score is within the limit of its fold. None if ``unknown`` is given.
+        known: ``(n,)``, whether the score is within the limit of the photo's fold. None if ``unknown`` is given.
     """
 
     photos: Sequence[AssignedPhoto]

@@ -53,9 +53,9 @@ class ClassFigures(EvaluationRecord):
 
 
 class Figures(EvaluationRecord):
-    """The figures of one split. Precision, recall and F1 are means over the split's classes.
+    """Accuracy, loss and other figures of one split. Precision, recall and F1 are means over the split's classes.
 
-    ``top5`` is None if there are at most five classes. ``ece`` is the calibration error of the likeliest class.
+    ``top5`` is None if there are at most five classes. ``ece`` is the expected calibration error.
     ``loss`` is the mean cross-entropy.
     """
 
@@ -96,7 +96,7 @@ class AchievedPrecision(EvaluationRecord):
 class OutlierFigures(EvaluationRecord):
     """How well the out-of-distribution score detects photos without a product.
 
-    ``n``: number of photos, without training photos. ``caught``: share of these photos with a score above the limit.
+    ``n``: number of photos without a product, not used for training. ``caught``: share with a score above the limit.
     ``auroc``: area under the ROC curve, with photos of products as negatives.
     """
 
@@ -141,8 +141,8 @@ def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str], 
 def group_effect(probabilities: Probabilities, labels: Labels, groups: npt.NDArray[np.intp]) -> float:
     """Design effect: the number of photos, divided by the effective number of independent photos.
 
-    The effect is 1 if no two photos share a picture or product. ``groups``: the index ``(n,)`` of each photo's group.
-    Without the added group of wrong predictions, the effect could be too low.
+    The design effect is 1 if no two photos share a picture or product. ``groups``: the index ``(n,)`` of each photo's
+    group. A group of wrong predictions is added, because the effect could otherwise be too low.
     """
     right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
     usual = round(len(groups) / len(np.unique(groups)))
@@ -165,7 +165,7 @@ def _per_class(guesses: Labels, labels: Labels, classes: Sequence[str], effect: 
 
 
 def _class_figures(hits: int, guessed: int, support: int, *, effect: float) -> ClassFigures:
-    """F1 is 2J / (1 + J), with the Jaccard index J: hits divided by the rows with this true or predicted class."""
+    """The interval of F1 is from the interval of the Jaccard index J, as F1 = 2J / (1 + J)."""
     either = guessed + support - hits
     low, high = (2 * j / (1 + j) for j in proportion_interval(hits / effect, either / effect))
     return ClassFigures(
@@ -191,7 +191,7 @@ def outlier_figures(
 ) -> OutlierFigures | None:
     """Compare out-of-distribution scores ``(n,)`` of photos without a product with ``known``, the scores of products.
 
-    None if n is 0.
+    None without ``scores``.
     """
     if not len(scores):
         return None
@@ -213,10 +213,10 @@ def realised(
     tree: Taxonomy | None,
     effect: float = 1.0,
 ) -> AchievedPrecision:
-    """Coverage and precision at the thresholds of a target.
+    """Coverage and precision at the thresholds of a target precision.
 
-    ``probabilities``: calibrated, at least one row. ``labels``: class indices ``(n,)``. ``effect``: the design effect
-    for the intervals.
+    ``probabilities``: calibrated, of at least one photo. ``labels``: class indices ``(n,)``. ``effect``: the design
+    effect for the intervals.
     """
     levels = label_levels(probabilities, known, target.thresholds, target.nodes, tree)
     guesses = probabilities.argmax(axis=1)
@@ -240,15 +240,15 @@ def _achieved(right: npt.NDArray[np.bool_], chosen: npt.NDArray[np.bool_], effec
 
 
 def distances(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], tree: Taxonomy) -> dict[int, int]:
-    """Number of photos by edges from the true class up to the lowest common ancestor (0 if right)."""
+    """Number of photos by tree edges from the true class up to its lowest common ancestor with the predicted class."""
     return dict(sorted(Counter(tree.distances(probabilities.argmax(axis=1), labels).tolist()).items()))
 
 
 def surest_photos(probabilities: Probabilities, labels: Labels, known: npt.NDArray[np.bool_]) -> SurestPhotos | None:
     """Find the lowest threshold at which 95% of the predictions are right, otherwise 90% or 80%.
 
-    ``known``: whether a photo is within the out-of-distribution limit. At least 10 photos within the limit must reach
-    the threshold. Returns None if no threshold is found.
+    ``known``: whether a photo is within the out-of-distribution limit; other photos are ignored. At least 10 photos
+    must reach the threshold. Returns None if no threshold is found.
     """
     confidence, right = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == labels
     choices = []
@@ -315,7 +315,7 @@ def unpromised_sentences(
 ) -> list[str]:
     """Explain why the ``lowest`` precision cannot be promised, and list weak classes.
 
-    ``word``: the kind of photos in ``surest``, such as validation. ``own_word``: the kind of photos in ``own``.
+    ``word`` names the photos in ``surest``, such as "validation". ``own_word`` names the photos in ``own``.
     """
     sentences = [f"No precision can be promised. The lowest, {lowest.precision:.2f}, {why_unproved(lowest, own)}."]
     if surest:

@@ -1,4 +1,4 @@
-"""Folds: trains several networks, each without a part of the photos, and predicts this part."""
+"""Folds: trains several networks, each without one part of the photos, and predicts the photos of that part."""
 
 import shutil
 import time
@@ -37,7 +37,7 @@ _WATCHED: Final = 256
 
 
 class Progress(Protocol):
-    """Shows the progress of the folds."""
+    """Shows the progress of training the folds."""
 
     def advance(self, what: str, done: int, total: int) -> None:
         """Show the progress of a step."""

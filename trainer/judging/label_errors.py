@@ -1,4 +1,4 @@
-"""Label errors: photos whose label is likely wrong, by predictions that did not use the label."""
+"""Finds likely label errors: photos whose label contradicts an out-of-fold prediction."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -20,14 +20,14 @@ from trainer.learning.training import Predictor, Training, labels_of
 from trainer.splits.assigned import AssignedPhoto
 
 LEAST_ODDS: Final = 9.0
-"""A label may be wrong if another class is this many times as likely."""
+"""A label may be wrong if another class is at least this many times likelier than the label."""
 FOLDS: Final = 5
 _TOGETHER: Final = 20_000
-"""The features of this many photos must fit in memory."""
+"""Photos are compared in parts of at most this many, so that their features fit in memory."""
 _AGREED: Final = 0.5
 """Predictions that agree with a smaller share of the labels are too poor to find label errors."""
 _SHRINKAGE: Final = 0.3
-"""Shrinkage of the covariance towards independent features. Values of 0.1 and 0.6 were worse on clothing photos."""
+"""Shrinkage of the covariance towards independent features. On clothing photos, 0.1 and 0.6 were worse."""
 _STRENGTH: Final = 0.01
 """Inverse penalty of the logistic regression."""
 _NEIGHBOURS: Final = 20
@@ -41,7 +41,7 @@ Indices = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class LabelIssue:
-    """A photo, a class that is likelier than its label, and the probabilities of both."""
+    """A photo whose label may be wrong, a likelier class, and the probabilities of label and class."""
 
     photo: AssignedPhoto
     suggested: str
@@ -50,7 +50,7 @@ class LabelIssue:
 
     @property
     def score(self) -> float:
-        """``suggested_probability``, divided by its sum with ``given_probability``: from 0.9 to 1."""
+        """The probability of the suggested class, divided by the sum of both probabilities: from 0.9 to 1."""
         return self.suggested_probability / (self.given_probability + self.suggested_probability)
 
 
@@ -65,8 +65,8 @@ class LabelErrors:
 def find_label_errors(predictor: Predictor, training: Training, unseen: SplitPredictions | None) -> LabelErrors:
     """Find label errors, likeliest first. Small classifiers predict photos that they were not trained on.
 
-    The classifiers use features of the network, which was trained on these labels. With augmentation and early
-    stopping, the network memorises few wrong labels. ``unseen``: out-of-fold predictions, averaged with theirs.
+    The classifiers use the network's features. The network was trained on these labels, but memorised few wrong
+    labels. ``unseen``: the folds' predictions, averaged with the predictions of the classifiers.
     """
     photos, classes, seed = [*training.photos, *training.held], training.args.classes, training.args.seed
     counts = np.bincount(labels_of(photos, classes), minlength=len(classes))
@@ -96,10 +96,10 @@ def find_label_errors(predictor: Predictor, training: Training, unseen: SplitPre
 def find_label_issues(
     photos: Sequence[AssignedPhoto], probabilities: Floats, classes: Sequence[str]
 ) -> list[LabelIssue]:
-    """Compare labels with predictions that did not use the labels. The likeliest errors come first.
+    """Compare labels with out-of-fold ``probabilities``. The likeliest errors come first.
 
     The thresholds of confident learning (Northcutt, Jiang & Chuang 2021) found fewer errors. A photo is skipped if its
-    label has the probability 0: the classifier did not learn this class.
+    label has the probability 0: no training photo of the classifier had this class.
     """
     likeliest, best = probabilities.argmax(axis=1), probabilities.max(axis=1, initial=0)
     own = probabilities[np.arange(len(photos)), labels_of(photos, classes)]
@@ -121,7 +121,7 @@ def out_of_fold(
     seed: int,
     unseen: Floats | None = None,
 ) -> Floats:
-    """Predict each photo by the mean of three small classifiers, trained on the photos of other folds.
+    """Predict each photo with the mean of three small classifiers, trained on the other folds.
 
     The classifiers are linear discriminant analysis, logistic regression and nearest neighbours. The features are
     standardised after a signed square root (Perronnin et al. 2010). Each classifier has its own temperature (Guo et al.
@@ -129,7 +129,7 @@ def out_of_fold(
     precision.
 
     ``features``: ``(n, D)``. ``labels``: class indices ``(n,)``. Photos of one group are in the same fold. ``unseen``:
-    the networks' out-of-fold probabilities ``(n, classes)``, averaged with the classifiers'.
+    the folds' probabilities ``(n, classes)``, included in the mean.
 
     Returns:
         ``float32 (n, classes)``. The probability of a class is 0 only if the other folds had no photo of it.
@@ -169,7 +169,7 @@ def _voices(features: Floats, labels: Indices, unseen: Floats) -> Sequence[npt.N
         return [np.ones((len(unseen), 1))] * 3
     near = min(_NEIGHBOURS, len(labels))
     neighbours = KNeighborsClassifier(near).fit(normalize(features), labels).predict_proba(normalize(unseen))
-    # gradients shrink with more classes
+    # the tolerance is smaller for more classes, because gradients are smaller
     regression = LogisticRegression(C=_STRENGTH, max_iter=1_000, tol=0.1 / len(counts)).fit(features, labels)
     return [
         _discriminant(features, labels, counts, unseen),

@@ -52,15 +52,15 @@ class _Model:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Figures, and the photos on which they were measured.
+    """The figures of a model on labelled photos.
 
     Attributes:
         left_out: photos that could not be downloaded or read, with the reasons.
         learned_from: number of photos left out because the run used them for training or validation. None for a bundle.
-        whole: whether every photo was used, because the data has no test split.
-        outliers: figures of photos without a product. All other figures exclude these photos.
-        coverage_at_precision, distances: only with a tree of labels.
-        precision: the model's default precision. ``achieved``: measured coverage and precision at the default.
+        whole: whether all photos were measured, because the data has no test split.
+        outliers: detection of photos without a product. All other figures exclude these photos.
+        coverage_at_precision, distances: empty without a tree of labels.
+        precision: the model's default precision. ``achieved``: the measured coverage and precision.
     """
 
     figures: Figures
@@ -85,7 +85,7 @@ def measure(
     """Evaluate a run, a bundle or a single ONNX file.
 
     Uses the test split of the data, or all photos if there is no test split. A run's own training photos are left out.
-    For the intervals, photos of one product form a group. Files with the same bytes form a group, too.
+    The intervals treat photos of one product, or files with the same bytes, as one group.
     """
     advance("Loading", 0, 1)
     model = _open_model(model_path)

@@ -1,1 +1,1 @@
-"""Trains a network: recipe, schedule, batches, augmentation, steps, epochs."""
+"""Trains a network."""

@@ -66,8 +66,7 @@ class Batches:
             tf.TensorSpec((2,), tf.int64),
         )
         batches = tf.data.Dataset.from_generator(self._one_epoch, output_signature=signature)
-        # TensorFlow's autotuner doubles its sleep each time. An epoch would end only when the autotuner wakes, such
-        # as after 10.2 or 20.5 seconds.
+        # With autotuning, an epoch ends only when TensorFlow's autotuner wakes, which can take 20 seconds.
         options = tf.data.Options()
         options.autotune.enabled = False
 
@@ -100,7 +99,7 @@ def augmented(pixels: tf.Tensor, seed: tf.Tensor, size: int, augmentation: Augme
     The same seed, ``int64 (2,)``, gives the same result.
     """
     draw = _Draw(seed, tf.shape(pixels)[0])
-    while pixels.shape[1] >= 2 * size:  # bilinear sampling would skip pixels
+    while pixels.shape[1] >= 2 * size:  # bilinear sampling alone would skip pixels
         pixels = tf.nn.avg_pool2d(pixels, 2, 2, "VALID")
     moved = _moved(pixels, size, augmentation, draw)
     changed = _erased(_recoloured(moved, augmentation, draw), augmentation.erase, draw)

@@ -24,14 +24,14 @@ from trainer.run import EpochFigures, Run, best_of, epoch_rank, read_history, wr
 _STOPPING: Final = "Stopping. The current epoch is discarded. Press Ctrl-C again to quit at once, without a new report."
 _CHUNK: Final = 128
 _MULTIPLE: Final = 16
-"""A reduced photo side is a multiple of this number, so that the network's strides divide the side."""
+"""The side of reduced photos is a multiple of this number of pixels, so that the network's strides divide it."""
 _SMALLEST: Final = 32
-"""The smallest side, in pixels. Networks trained at 16 px hardly learned in 10 epochs."""
+"""The smallest side of reduced photos, in pixels. Networks trained at 16 px hardly learned in 10 epochs."""
 
 
 @dataclass(frozen=True)
 class TrainingBudget:
-    """The limits of a training: the number of epochs, and a deadline in seconds of ``clock``.
+    """The limits of a training: the number of epochs, and a deadline as a time of ``clock``.
 
     If epochs are slower than planned, fewer epochs are run, and the learning rate still falls to 0.
     """
@@ -114,7 +114,7 @@ class _Loop:
     progress: float = 0.0
     """Progress of the whole training, from 0 to 1."""
     full_epoch_s: float | None = None
-    """Seconds for the training steps of an epoch with full-size photos. None until an epoch has been timed."""
+    """Seconds for the training steps of an epoch with full-size photos. None before the first epoch."""
     rest_s: float = 0.0
     """Seconds for validation and saving in an epoch."""
 
@@ -218,7 +218,7 @@ class _Loop:
                 save_network(self.learner.network, self.run.best)
         write_history(self.run.history, self.history)
         state = {**self.learner.state(), "progress": np.array(self.progress), "epoch": np.array(figures.epoch)}
-        write_arrays(self.run.state, **state)  # last, because a resumed training starts from this file
+        write_arrays(self.run.state, **state)  # written last, because a resumed training starts from this file
         self.rest_s += self.clock() - begin
 
 
@@ -231,7 +231,7 @@ class _Steps:
 
     @property
     def steady_s(self) -> float:
-        """Seconds for all steps, without the compilation that may happen in the first step."""
+        """Estimated seconds for all steps of the epoch, without compilation."""
         others = self.seconds[1:] or self.seconds
         return sum(others) / len(others) * len(self.seconds)
 
@@ -244,7 +244,7 @@ def loss_and_accuracy(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.i
 
 
 def _diverged(epoch: int, run: Run) -> str:
-    kept = f"the weights of earlier epochs are in {run.path}" if epoch > 1 else "there is no earlier epoch"
+    kept = f"the weights of earlier epochs are in {run.path}" if epoch > 1 else "no weights were saved"
     return (
         f"Expected a finite loss, got infinity or NaN in epoch {epoch}; {kept}. Train again with another --seed, a "
         "larger --batch-size, or other --weights."

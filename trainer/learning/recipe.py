@@ -16,11 +16,11 @@ _WHATEVER_SIZE: Final = 0.2
 """Share of an epoch's time that does not depend on the photos' size."""
 
 MANY_PHOTOS: Final = 1_500
-"""With fewer photos, a training needs more epochs. Folds train for all epochs, because a tenth of so few photos is
+"""With fewer photos, a training has more epochs. Its folds train for all epochs, because a tenth of so few photos is
 too few for validation."""
 
 MOST_WEIGHT: Final = 20.0
-"""The largest weight of a photo, relative to photos of the largest class. No photo should dominate a batch."""
+"""The largest class weight, relative to the weight of the largest class."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Augmentation:
     """Limits of random changes to training photos; 0 for none.
 
     Attributes:
-        shift: as a share of the photo's side, in each direction.
+        shift: largest shift in each direction, as a share of the photo's side.
         zoom: smallest and largest visible part of the photo, as a share of its side.
-        stretch: natural logarithm of a factor that multiplies the width and divides the height.
-        colour: relative change of brightness and contrast. White balance changes half as much.
+        stretch: natural logarithm of the largest factor that multiplies the width and divides the height.
+        colour: largest relative change of brightness and contrast. The limit for white balance is half of it.
         erase: share of the photos that get a grey rectangle.
     """
 
@@ -46,7 +46,10 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Stage:
-    """A fast stage with smaller photos. ``scale``: share of the full side. ``until``: training progress at its end."""
+    """A stage with smaller photos, for speed. ``scale``: their side, as a share of the full side.
+
+    ``until``: the training progress (0 to 1) at which the stage ends.
+    """
 
     until: float
     scale: float
@@ -66,8 +69,7 @@ class Recipe:
         average: time constant of the running average of the weights, as a share of the training, or 0 for no average.
         stages: stages with smaller photos, in order. After the last stage, photos have full size.
         large_batch: the batch size for ``MANY_PHOTOS`` or more photos.
-        head_first: whether to train the head first, on features of the frozen body, and then to fine-tune the body
-            without its batch norms.
+        head_first: whether to train the head before the body. Fine-tuning then keeps the batch norms frozen.
         depth_rates: factors of the learning rate for early, middle and late layers.
         late_only: whether to train only the later half of the layers.
     """
@@ -160,17 +162,17 @@ def rate_at(progress: float, recipe: Recipe) -> float:
 
 
 def scale_at(progress: float, stages: Sequence[Stage]) -> float:
-    """The side of the photos, relative to full size."""
+    """The side of the training photos at this progress, as a share of the full side."""
     return next((stage.scale for stage in stages if progress < stage.until), 1.0)
 
 
 def cost_at(scale: float) -> float:
-    """The time of an epoch with photos of this scale, relative to photos of full size."""
+    """The time of an epoch with photos of this scale, divided by the time with full-size photos."""
     return _WHATEVER_SIZE + (1.0 - _WHATEVER_SIZE) * scale**2
 
 
 def mean_cost(progress: float, stages: Sequence[Stage]) -> float:
-    """The mean of :func:`cost_at` over the remaining epochs."""
+    """The mean of :func:`cost_at` from ``progress`` to the end of the training."""
     cost, begin = 0.0, progress
     for stage in (*stages, Stage(1.0, 1.0)):
         end = max(begin, stage.until)
@@ -182,8 +184,7 @@ def mean_cost(progress: float, stages: Sequence[Stage]) -> float:
 def class_weights(counts: Sequence[int]) -> npt.NDArray[np.float32]:
     """Class weights ``float32 (classes,)``, in inverse proportion to class size.
 
-    The largest weight is at most ``MOST_WEIGHT`` times the smallest. The mean weight over photos (not over classes) is
-    1, so that the loss keeps its scale.
+    The largest weight is at most ``MOST_WEIGHT`` times the smallest. The mean weight of all photos is 1.
     """
     sizes = np.asarray(counts, np.float64)
     if not sizes.any():

@@ -50,7 +50,7 @@ class Predictions:
 class Predictor:
     """Runs a network with layers named ``features`` and ``logits``, once per photo.
 
-    ``saved`` is a cache of features, for a frozen body.
+    ``saved``: a cache of features on disk, only for a frozen body.
     """
 
     def __init__(self, network: keras.Model, store: PixelStore, saved: FeatureStore | None = None) -> None:
@@ -66,13 +66,13 @@ class Predictor:
         return Predictions(apply_head(self.network.get_layer("logits").get_weights(), features), features)
 
     def features(self, sha256s: Sequence[str]) -> npt.NDArray[np.float32]:
-        """The input of the last layer, ``float32 (n, D)``."""
+        """The features ``float32 (n, D)`` of photos: the input of the last layer."""
         self.compute(sha256s)
         width = self.network.get_layer("logits").input.shape[-1]
         return np.array([self._rows[sha256] for sha256 in sha256s], np.float32).reshape(-1, width)
 
     def compute(self, sha256s: Sequence[str], advance: Callable[[int, int], None] = lambda done, total: None) -> None:
-        """Run the network on photos without a stored result. ``advance`` gets (done, total)."""
+        """Compute the features of photos that have none yet. ``advance`` gets (done, total)."""
         new = [sha256 for sha256 in dict.fromkeys(sha256s) if sha256 not in self._rows]
         if self._saved and new:
             self._rows |= self._saved.take(new)
@@ -98,7 +98,7 @@ class Predictor:
 def new_network(args: RunArgs, *, begun: bool = False) -> keras.Model:
     """A run's initial network. The same seed gives the same network.
 
-    ``begun``: load no initial weights, because saved weights replace them and the initial file may be gone.
+    ``begun``: skip the initial weights, because the training has saved weights.
     """
     keras.utils.set_random_seed(args.seed)
     weights = NamedWeights.NONE if begun else parse_weights(args.weights)
@@ -117,17 +117,17 @@ def pace_here(args: RunArgs) -> Pace:
 
 
 def labels_of(photos: Sequence[AssignedPhoto], classes: Sequence[str]) -> npt.NDArray[np.intp]:
-    """Class indices ``(n,)``."""
+    """The class index of each photo, ``(n,)``."""
     index = {name: i for i, name in enumerate(classes)}
     return np.array([index[photo.label] for photo in photos], np.intp)
 
 
 @dataclass(frozen=True)
 class Training:
-    """The training of one network on ``photos``, with the validation photos ``held``.
+    """Trains one network on ``photos``, and validates it on ``held``.
 
     ``outliers``: photos without a product, only for the out-of-distribution score. ``features``: a cache of features
-    from before fine-tuning.
+    of the frozen body.
     """
 
     args: RunArgs
@@ -172,12 +172,12 @@ class Training:
         if not args.cv or outcome.interrupted or not outcome.history:
             return outcome
         # With few validation photos, an early epoch may be best by chance.
-        self.run.forget_judgement()  # the stored figures describe another epoch
+        self.run.forget_judgement()  # the stored figures are from another epoch
         replace_file(self.run.best, self.run.last.read_bytes())
         return replace(outcome, best_epoch=outcome.history[-1].epoch)
 
     def head_rows(self, predictor: Predictor) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp], list[str]]:
-        """Features, class indices and groups of training photos, to fit a head. Many photos are sampled."""
+        """Features, class indices and groups of random training photos (``_HEAD_PHOTOS`` at most), to fit a head."""
         chosen = np.random.default_rng(self.args.seed).permutation(len(self.photos))[:_HEAD_PHOTOS]
         features = predictor.features([self.photos[i].sha256 for i in chosen])
         return features, self.labels[chosen], [self.photos[i].group for i in chosen]
@@ -199,7 +199,7 @@ class Training:
 
 
 def head_figures(training: Training, predictor: Predictor, seconds: float) -> EpochFigures:
-    """The figures of a fitted head, as epoch 0 of ``results.csv``."""
+    """The loss and accuracy of a fitted head, as epoch 0 of ``results.csv``."""
     figures: dict[str, float] = {}
     for name, photos in (("train", training.photos), ("val", training.held)):
         labels = labels_of(photos, training.args.classes)
@@ -218,7 +218,7 @@ def fit_head(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Fit a logistic regression to features ``float32 (n, D)``. Returns kernel ``(D, units)`` and bias ``(units,)``.
 
-    ``strength`` is the inverse penalty. Classes without photos get a low probability. Two classes have one unit.
+    ``strength`` is the inverse penalty. Classes without photos get a low probability. ``units`` is 1 for two classes.
     """
     present = np.unique(labels)
     kernel, bias = np.zeros((features.shape[1], units), np.float32), np.full(units, -np.log(len(labels)), np.float32)
@@ -240,7 +240,7 @@ def fit_head(
 
 
 def apply_head(head: Sequence[npt.NDArray[np.float32]], features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The class logits ``float32 (n, classes)`` of features, from a head's kernel and bias."""
+    """Compute class logits ``float32 (n, classes)`` from features, with a head's kernel and bias."""
     kernel, bias = head
     return class_logits(features @ kernel + bias)
 
@@ -248,7 +248,7 @@ def apply_head(head: Sequence[npt.NDArray[np.float32]], features: npt.NDArray[np
 def best_strength(
     features: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], groups: Sequence[str], seed: int
 ) -> float:
-    """The inverse penalty with the lowest cross-entropy on held-out photos, or the smallest without such photos."""
+    """The inverse penalty with the lowest cross-validated cross-entropy, or the smallest if there is only one group."""
     chosen = np.random.default_rng(seed).permutation(len(labels))[:_CROSS_VALIDATED]
     scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + _LEAST_SPREAD)
     features, labels, names = scaled[chosen], labels[chosen], np.array(groups)[chosen]
@@ -284,7 +284,7 @@ def prepare_layers(network: keras.Model, recipe: Recipe) -> list[list[keras.Vari
 
 
 def depth_groups(network: keras.Model, parts: int = 3) -> list[list[keras.Variable]]:
-    """The trainable variables in ``parts`` groups from early to late layers, for different learning rates.
+    """Divide the trainable variables into ``parts`` groups, from early to late layers.
 
     Group sizes differ by at most one layer. Groups may be empty. The head is in the last group.
     """

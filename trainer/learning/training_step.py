@@ -24,8 +24,8 @@ _TIMED: Final = 4
 class Learner:
     """A network, its optimizers and the running average of its weights (Polyak & Juditsky 1992).
 
-    The network ends in layers named ``logits`` and ``probabilities``. ``groups`` has the trainable variables
-    for each rate in ``depth_rates``. ``class_weights`` are ``float32 (classes,)``.
+    The network ends in layers named ``logits`` and ``probabilities``. ``groups``: the trainable variables
+    for each factor in ``depth_rates``. ``class_weights`` are ``float32 (classes,)``.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Learner:
         """Train on a batch. Returns the mean loss and accuracy before the step.
 
         Pixels are ``float32 (batch, s, s, 3)`` in 0..255, targets ``float32 (batch, units)``. ``share``: this step as
-        a fraction of all steps.
+        a fraction of the training.
         """
         self._steps += 1
         keep = 0.0

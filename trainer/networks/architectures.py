@@ -37,9 +37,9 @@ _CHUNK: Final = 1 << 16
 class Plan:
     """The settings of a preset.
 
-    ``backbones``: input size in pixels by architecture. The first architecture with an installed package is used. All
-    unlisted architectures get the last input size. ``size``: input size with random weights. ``length`` multiplies the
-    recipe's epochs.
+    ``backbones``: input size in pixels of each pretrained architecture. Hangtag uses the first architecture whose
+    package is installed. Unlisted architectures get the last input size. ``size``: input size with random weights.
+    ``length`` multiplies the recipe's epochs.
     """
 
     backbones: Mapping[Arch, int]
@@ -64,7 +64,7 @@ PRESETS: Final[Mapping[Preset, Plan]] = MappingProxyType(
 def cnn(classes: int) -> keras.Model:
     """Our own network: small enough for a CPU, deep enough for product photos. Takes photos of any size.
 
-    Batch norm and ReLU follow every convolution (He et al. 2016). With this scaling of pixels, an int8 model can use
+    Batch norm and ReLU follow every convolution (He et al. 2016). Pixels are scaled so that an int8 model can use
     8-bit pixels directly.
     """
     image = keras.Input((None, None, 3), name="image")
@@ -97,10 +97,7 @@ def _residual(x: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def simple(size: int, classes: int) -> keras.Model:
-    """The classic textbook network: three blocks of convolution and pooling, then dense layers.
-
-    A loaded ``keras.Sequential`` would lack the outputs of its layers.
-    """
+    """The classic textbook network: three blocks of convolution and pooling, then dense layers."""
     image = keras.Input((size, size, 3), name="image")
     x = layers.Rescaling(1 / 255)(image)
     for filters in (32, 64, 128):
@@ -121,7 +118,7 @@ def transfer(arch: Arch, size: int, classes: int, alpha: float) -> keras.Model:
 
 
 def published_body(arch: Arch, size: int, alpha: float) -> keras.Model:
-    """A network without a head, to load published weights: pixels in 0..255 to feature maps ``(batch, h, w, c)``."""
+    """A network without a head, for published weights. Takes pixels in 0..255, returns maps ``(batch, h, w, c)``."""
     image = keras.Input((size, size, 3), name="image")
     if arch.is_lite:
         return lite_body(arch, image)
@@ -170,7 +167,7 @@ def models_folder() -> Path:
 
 
 def imagenet_file(choice: NetworkChoice) -> ImageNetFile:
-    """The ImageNet weights in ``keras.applications`` for the input size nearest to the network's."""
+    """The file of ImageNet weights from ``keras.applications`` for the nearest input size."""
     alpha, sizes = choice.width, [128, 160, 192, 224]
     match choice.arch:
         case Arch.MOBILENET:
@@ -198,7 +195,7 @@ def _nearest(size: int, published: Sequence[int]) -> int:
 def fetch(
     file: ImageNetFile, folder: Path, wanted_by: str, progress: Downloaded | None = None, timeout_s: float = _TIMEOUT_S
 ) -> Path:
-    """The path of a weights file. Downloads the file if it is missing. ``wanted_by``: the network's name in messages.
+    """The path of a weights file, downloaded if missing. ``wanted_by``: the network's name, for messages.
 
     An incomplete download leaves no file. Raises InputError if the download is incomplete, the server does not answer
     within ``timeout_s``, or the file is not the published file.
@@ -235,7 +232,7 @@ def _download(url: str, progress: Downloaded, timeout_s: float) -> bytes:
 
 
 def _answer(url: str, timeout_s: float) -> HTTPResponse:
-    """The time limit includes the DNS look-up and attempts at all addresses."""
+    """Open a URL. ``timeout_s`` includes the DNS look-up and attempts at all addresses."""
     answer: Future[HTTPResponse] = Future()
 
     def ask() -> None:

@@ -42,14 +42,14 @@ _MOMENTUM: Final = 0.9
 
 Get: TypeAlias = Callable[[NetworkChoice], Path | None]
 Shapes = Counter[tuple[int, ...]]
-"""The number of arrays of each shape."""
+"""The number of weight arrays by shape."""
 
 
 def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alpha: float | None) -> keras.Model:
     """Build a network with a random head.
 
-    ``weights`` may be a file: ``.weights.h5`` or old ``.h5`` (only the body), ``.keras`` (the same architecture with
-    any head) or ``.pth`` (EfficientNet-Lite).
+    ``weights`` may be a file: ``.h5`` without a head, ``.keras`` of the same architecture with any head, or ``.pth`` of
+    an EfficientNet-Lite.
 
     Raises InputError if the weights cannot be read or downloaded, or do not fit.
     """
@@ -76,7 +76,7 @@ def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alph
 def _forget_soon(network: keras.Model) -> None:
     """Lower the momentum of batch norms, which in Keras's MobileNetV2 and V3 is 0.999.
 
-    With a momentum of 0.999, the initial statistics still count for over half after 500 steps.
+    With a momentum of 0.999, the initial statistics still weigh more than half after 500 steps.
     """
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -176,8 +176,8 @@ def _copy_body(source: keras.Model, body: keras.Model) -> str | None:
 def choose_network(request: TrainRequest, get: Get = weights_file) -> tuple[NetworkChoice, str | None]:
     """Choose the network of a training. Also returns a note for the user if Hangtag chose the architecture.
 
-    Without ``arch``, the architecture is read from the weights. Without ``arch`` and weights, the preset decides,
-    with weights from a package. ``get`` works like :func:`weights_file`.
+    Without ``arch``, the architecture is read from the weights. Without both, the preset chooses an
+    architecture whose weights are in an installed package. ``get`` works like :func:`weights_file`.
     """
     plan = PRESETS[request.preset or Preset.GOOD]
     weights = parse_weights(request.weights) if request.weights else None
@@ -232,7 +232,7 @@ def network_of(file: Path, arch: Arch | None = None) -> tuple[Arch, float | None
         for alpha in one.alphas or (None,):
             body = _shapes_of(published_body(one, one.min_size, alpha or 1.0))
             if not 0 <= shapes.total() - body.total() <= _HEAD_ARRAYS:
-                break  # the other widths have as many arrays
+                break  # all widths have the same number of arrays
             if body <= shapes:
                 return one, alpha
     msg = (

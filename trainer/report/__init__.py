@@ -1,1 +1,1 @@
-"""The reports of a training: an HTML page, a model card, and their pictures."""
+"""Writes the reports of a training: an HTML page and a model card."""

@@ -39,7 +39,7 @@ class Speed:
 
     @property
     def rows(self) -> dict[str, str]:
-        """The rows of a table: plain text by name."""
+        """The rows of the table of size and speed: plain text by name."""
         threads = number_of(self.threads, "thread")
         return {
             "Parameters": f"{self.parameters:,}",
@@ -56,9 +56,9 @@ class ReportMaterial:
 
     Attributes:
         prepared_counts: number of used photos by split and class.
-        train_batch: augmented photos ``uint8 (S, S, 3)``, and their classes.
-        pixels: returns the network's input ``uint8 (n, S, S, 3)`` for SHA-256s of photos.
-        heat: returns heat maps ``float32 (n, S, S)`` in 0..1 for pixels and class indices.
+        train_batch: the augmented photos ``uint8 (S, S, 3)`` of the first step, and their classes.
+        pixels: a function from SHA-256s of photos to the network's input ``uint8 (n, S, S, 3)``.
+        heat: a function from pixels and class indices to heat maps ``float32 (n, S, S)`` in 0..1.
     """
 
     args: RunArgs
@@ -102,7 +102,7 @@ class ReportMaterial:
 
     @property
     def caveat(self) -> str:
-        """A warning about figures that are not from test photos, or an empty text."""
+        """A warning if the figures are not from test photos, otherwise an empty text."""
         if self.split is Judged.TEST:
             return ""
         if self.split is Judged.CV:
@@ -119,10 +119,10 @@ class ReportMaterial:
 
     @property
     def found_on(self) -> str:
-        """The photos on which thresholds were set, in words."""
+        """Names the photos on which the thresholds were set."""
         others = self.confidence.out_of_fold
         own = f"{number_of(self.confidence.rows - others, 'photo')} not used for training"
-        by_folds = f", and on the predictions for {number_of(others, 'photo')} by networks trained without them"
+        by_folds = f", and on out-of-fold predictions for {number_of(others, 'photo')}"
         return own + by_folds if others else own
 
     @property
@@ -131,7 +131,7 @@ class ReportMaterial:
         return next((one for one in self.confidence.targets if one.precision == self.confidence.precision), None)
 
     def realised(self, target: PrecisionTarget, split: Judged) -> AchievedPrecision | None:
-        """Coverage and precision at a target on one group of photos, or None if not measured."""
+        """Measured coverage and precision at a target precision on one group of photos, or None."""
         by_split = self.evaluation.coverage_at_precision.get(f"{target.precision:.2f}")
         return by_split.of(split) if by_split else None
 
@@ -149,12 +149,12 @@ class ReportMaterial:
 
     @property
     def instead(self) -> list[str]:
-        """If no precision is promised: sentences on the most confident predictions, and on weak classes."""
+        """Sentences on the most confident predictions and on weak classes, if no precision is promised."""
         return [] if self.ruling else self._unpromised[1:]
 
     @property
     def advice(self) -> str:
-        """How to get a model that can promise a precision."""
+        """Advice on getting a model that can promise a precision."""
         return advice_for_promise(self.args, folds_may_prove=self.evaluation.folds_may_prove)
 
     @property
@@ -207,7 +207,7 @@ class ReportMaterial:
 
     @property
     def outliers(self) -> str:
-        """A sentence on the share of photos without a product that the out-of-distribution score detects."""
+        """Says what share of the photos without a product goes to review."""
         figures = self.evaluation.unknown.outliers if self.evaluation.unknown else None
         if figures is None:
             return UNMEASURED
@@ -224,7 +224,7 @@ class ReportMaterial:
 
     @property
     def made_with(self) -> str:
-        """The version of each package."""
+        """The version of each package in use."""
         return ", ".join(f"{package} {version}" for package, version in self.args.made_with.items())
 
 

@@ -40,7 +40,7 @@ _Values = dict[str, object]
 
 
 def report_page(material: ReportMaterial, links: Mapping[str, str] = MappingProxyType({})) -> str:
-    """The HTML report of a training, at most about two megabytes. ``links``: relative addresses by text."""
+    """The HTML report of a training, at most about two megabytes. ``links``: relative addresses by link text."""
     judged, classes = material.shown, material.args.classes
     ece_before = material.evaluation.ece_before.of(material.split)
     return render(
@@ -173,7 +173,7 @@ def _confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> _Values:
 
 
 def _cells(texts: Sequence[Sequence[str]], shades: NDArray[np.float64]) -> list[list[tuple[str, float]]]:
-    """The square root keeps rare mistakes visible."""
+    """The square roots of shades keep rare mistakes visible."""
     return [list(zip(*row, strict=True)) for row in zip(texts, np.sqrt(shades).tolist(), strict=True)]
 
 

@@ -155,7 +155,7 @@ def write_report(
     """Evaluate the best network on validation and test, compute its thresholds, and write the reports.
 
     ``folds`` are the folds' predictions for held-out photos. ``seconds`` is the training time. ``advance`` gets
-    (step, done, total). ``predictor`` is the best network, if already loaded.
+    (name of the step, done, total). ``predictor`` is the best network, if already loaded.
     """
     run, args, history = training.run, training.args, read_history(training.run.history)
     predictor = predictor or Predictor(keras.saving.load_model(run.best, compile=False), training.store)
@@ -237,7 +237,7 @@ def write_predictions(
 ) -> None:
     """Write ``predictions.csv``: a row for each validation and test photo. Paths are relative to the data.
 
-    ``status`` is what a job with the default precision would write. A tree adds ``answer`` and ``label_level``.
+    ``status`` is the decision at the default precision. With a tree, ``answer`` and ``label_level`` follow.
     """
     limit = confidence.unknown.limit if confidence.unknown else None
     nodes = confidence.ruling.nodes if confidence.ruling else {}
@@ -286,7 +286,7 @@ def _speed(predictor: Predictor, training: Training, history: Sequence[EpochFigu
 
 
 def keep_for_export(training: Training) -> None:
-    """Copy the photos that a later export needs, because the data may be gone.
+    """Copy the photos that a later export needs, because the data may be gone by then.
 
     Copies pixels of validation and training photos, and some files of validation photos.
     """

@@ -76,9 +76,9 @@ def draw_catalogue(
 ) -> None:
     """Render ``count`` sound photos, and then seven faulty files, into an empty folder.
 
-    The faulty files are four copies of a class's photos, and three ``.jpg`` files: half a JPEG, a web page and a PNG.
+    The faulty files are four copies of photos, and three ``.jpg`` files: half a JPEG, a web page and a PNG.
     Photo ``i`` depends only on the seed and ``i``. ``table``: a CSV to write, with the path, classes and
-    colour of each file. The colour is empty if a file shows none.
+    colour of each file. The colour is empty for photos without colour.
     """
     for product in PRODUCTS:
         (out / product).mkdir(parents=True)

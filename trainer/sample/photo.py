@@ -20,14 +20,14 @@ _NAMES: dict[str, str] = {
     "82868e": "grey", "78a060": "green", "6ca4d6": "blue", "ce985c": "brown", "ecac2e": "yellow", "bea8d6": "purple",
     "f4b2a6": "pink", "9ed4c0": "green", "deceb2": "brown", "f8e278": "yellow", "ecece6": "white",
 }  # fmt: skip
-"""Colours, and the basic colour term of each (Berlin and Kay, 1969)."""
+"""RGB colours in hexadecimal, each with its basic colour term (Berlin and Kay, 1969)."""
 PALETTE: tuple[Colour, ...] = tuple((red, green, blue) for red, green, blue in map(bytes.fromhex, _NAMES))
 _WHITE: Colour = (250, 250, 248)
 _WOODS: tuple[Colour, ...] = ((196, 150, 104), (226, 192, 150), (120, 82, 56), (84, 60, 46), (172, 160, 146))
 _WALLS: tuple[Colour, ...] = ((226, 220, 208), (196, 206, 210), (214, 190, 176), (150, 164, 156), (92, 104, 116))
 _BACKDROPS = ("paper", "even", "wood", "plaster")
 _BACKDROP_GAP, _TRIM_GAP = 0.34, 0.18
-"""Minimum differences in lightness: body from backdrop, and trim from body and backdrop."""
+"""Minimum differences in lightness: between body and backdrop, and between trim and both."""
 _LONG_SIDE_PX = (190, 421)
 _SHORT_SIDE_PX = 160
 _ASPECTS = (1.0, 1.0, 6 / 5, 5 / 4, 4 / 3)
@@ -76,7 +76,7 @@ def choose_pose(rng: np.random.Generator, parts: Parts, size: Size) -> tuple[Out
     """Turn, scale and place the parts to fill most of the frame (width, height) without touching its sides.
 
     Returns:
-        A matrix and an offset: an outline in pixels is ``outline @ matrix + offset``.
+        The matrix and the offset of the pose. In pixels, an outline is ``outline @ matrix + offset``.
     """
     stretch = np.diag([pick(rng, (-1.0, 1.0)) * rng.uniform(0.9, 1.1), 1.0])
     matrix = stretch @ rotation(rng.uniform(-20, 20) / 360)
@@ -98,7 +98,7 @@ def _inks(parts: Parts, matrix: Outline, offset: Outline, size: Size) -> tuple[I
 
 
 def choose_colours(rng: np.random.Generator, backdrop: Colour) -> tuple[Colour, Colour, Colour]:
-    """The colours of a product's body, pattern and trim. All differ from the backdrop."""
+    """The colours of a product's body, pattern and trim. All differ in lightness from the backdrop."""
     body = _contrasting(rng, [(backdrop, _BACKDROP_GAP)])
     # a mix of two colours, one lighter and one darker than the backdrop, could match the backdrop
     side = 1 if lightness(body) > lightness(backdrop) else -1

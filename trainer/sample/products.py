@@ -1,6 +1,6 @@
 """The classes of the sample catalogue, and the outlines of each product.
 
-An outline is an array ``(n, 2)`` of x (right) and y (down), within about -1 to 1.
+An outline is an array ``(n, 2)`` of points: x to the right, y downwards, from about -1 to 1.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Ink(Enum):
-    """The channel of an RGB picture in which a part is drawn. Its colour is chosen later."""
+    """The role of a part, drawn as one RGB channel. Each role gets its colour later."""
 
     BODY = (255, 0, 0)
     TRIM = (0, 255, 0)
@@ -193,7 +193,7 @@ def _clock(rng: np.random.Generator) -> Parts:
 
 
 def _hand(turn: float, start: float, stop: float, width: float) -> Outline:
-    """A bar between two distances from the middle. ``turn``: its angle, clockwise from the top."""
+    """A clock hand or mark between two distances from the middle, ``turn`` full turns clockwise from the top."""
     return _box(-width / 2, -stop, width / 2, -start) @ rotation(turn)
 
 

@@ -28,9 +28,8 @@ def group_name(sha256: str) -> str:
 def group_photos(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) -> tuple[dict[int, int], Bridges]:
     """Group photos of one picture or product.
 
-    Linked photos that have a split are always in one group, even if their splits differ. Photos without a split
-    join the groups linked to them, in the order of SHA-256. They are excluded if the linked photos have different
-    splits.
+    Linked photos that have a split are always in one group, even if their splits differ. A photo without a
+    split joins the groups linked to it, in the order of SHA-256. It is excluded if these groups have different splits.
 
     Returns:
         The group index of each remaining candidate, by position. For each excluded candidate, the positions of two
@@ -98,7 +97,7 @@ def _edges(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) ->
 
 
 HELD_OUT: Final = 10
-"""One in this many photos of a class goes to validation, and one to test."""
+"""One of this many photos of a class goes to validation, and one to test."""
 
 
 def assign_splits(
@@ -107,13 +106,14 @@ def assign_splits(
     """Give every photo a split.
 
     Splits from the user or an earlier training do not change. A new photo goes into the split of its group, and is
-    excluded if its group is in two splits. All other groups are divided 80/10/10, stratified by class. If the user
-    gives splits without validation or test, a first training takes the missing split from the training photos. Photos
-    marked as open go to training or to this split. Photos that a model chose for review go to training
-    with their whole group. They are excluded if the group is in validation or test.
+    excluded if its group is in two splits. All other groups are divided 80/10/10, stratified by class. If the user's
+    splits lack validation or test, a first training takes the missing split from the training photos. Photos marked as
+    open go to training or to a missing split. Photos that a model chose for review go to training with their
+    whole group, or are excluded if the group is in validation or test.
 
-    ``links``: pairs of positions in ``candidates`` with the same picture. Photos with the same product, content or
-    earlier group always belong together. ``fix_leaks`` drops training photos whose group is also in validation or test.
+    ``links``: pairs of photos of the same picture, as positions in ``candidates``. Photos with the same product,
+    content or earlier group always belong together. ``fix_leaks`` drops training photos whose group is also in
+    validation or test.
     """
     without = [one.path for one in candidates if one.split is None and not one.open and not one.chosen]
     is_extended = any(candidate.fixed for candidate in candidates)
@@ -207,7 +207,7 @@ def share_out(
 
     Validation and test each get about a tenth of the class. A group too large for validation or test goes to training.
     If a class has two groups, one goes to validation or test. If a class has three groups, each split gets one.
-    ``placed``: the number of the class's photos in each split so far.
+    ``placed``: the number of photos of the class that each split already has.
     """
     photos = Counter({split: placed.get(split, 0) for split in open_splits})
     total = sum(sizes) + photos.total()

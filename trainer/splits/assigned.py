@@ -59,9 +59,9 @@ class Candidate:
 class AssignedPhoto:
     """A photo with its split, for this training and all later trainings.
 
-    The photos of a ``group`` show one picture or one product. The name of a group does not change. ``present`` is
-    false for an earlier photo that this training does not use. A ``chosen`` photo is only for training,
-    and never held out.
+    The photos of a ``group`` show one picture or one product. Later trainings keep the group's name.
+    ``present`` is false for an earlier photo that this training does not use. A ``chosen`` photo was chosen for review
+    by a model, and is only used for training.
     """
 
     path: Path
@@ -178,9 +178,9 @@ def _absent(row: AssignedPhoto) -> Candidate:
 def _matched(
     today: Sequence[Candidate], earlier: Sequence[AssignedPhoto], least: Mapping[str, AssignedPhoto]
 ) -> list[int | None]:
-    """Match each photo with at most one row of the earlier training.
+    """For each photo, the index of its row in ``earlier``, or None. No row has two photos.
 
-    ``least``: for each SHA-256, its row in test, otherwise val, otherwise train.
+    ``least``: one earlier photo for each SHA-256, from test or validation if possible.
     """
     rows_of: list[int | None] = [None] * len(today)
     asking = dict(enumerate(today))

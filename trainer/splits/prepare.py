@@ -1,4 +1,4 @@
-"""Assigns labelled photos to splits, and decodes them. Unusable photos are excluded, with the reason."""
+"""Assigns labelled photos to splits, and decodes them."""
 
 import csv
 import itertools
@@ -31,13 +31,12 @@ from trainer.splits.set_aside import count_leaks, find_unlearnable
 _MOST_NAMED: Final = 3
 _SHORTCUTS_NAMED: Final = 3
 _FEW_OUTLIERS: Final = 10
-"""2 photos improved the out-of-distribution score a seventh as much as 120 photos, 6 photos nearly half as much
-(docs/measurements.md)."""
+"""With fewer photos, the out-of-distribution score improves only a little (docs/measurements.md)."""
 
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """The seed, the photos of an earlier training (which keep their splits), and whether to drop leaks."""
+    """Options for the splits. ``earlier``: photos of an earlier training, which keep their splits."""
 
     seed: int = 0
     earlier: Sequence[AssignedPhoto] = ()
@@ -46,7 +45,7 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class Prepared:
-    """All photos with a split, and remarks for the user, one per line."""
+    """The photos of a training with their splits, and remarks for the user, one per line."""
 
     photos: list[AssignedPhoto]
     excluded: list[Exclusion]
@@ -132,10 +131,10 @@ def _relate(
 def _without(
     candidates: Sequence[Candidate], pictures: Sequence[int], excluded: Container[int]
 ) -> tuple[list[Candidate], list[tuple[int, int]]]:
-    """Candidates that are not excluded, and links between copies of a picture.
+    """Remove excluded candidates. Returns the others, and links between copies of a picture.
 
-    An excluded photo of an earlier training is returned with ``present`` false. ``pictures[i]`` is the index of the
-    picture of candidate i. Later candidates have none.
+    An excluded photo of an earlier training is returned with ``present`` false. ``pictures``: the index of each
+    candidate's picture. The last candidates have none.
     """
     left = [place for place, one in enumerate(candidates) if place not in excluded or one.fixed]
     remaining = [replace(candidates[p], present=candidates[p].present and p not in excluded) for p in left]

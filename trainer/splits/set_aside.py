@@ -66,7 +66,7 @@ def _disagree(candidates: Sequence[Candidate], places: Collection[int]) -> bool:
 
 
 def count_leaks(photos: Sequence[AssignedPhoto]) -> Counter[Split]:
-    """Count the photos of each split whose group is also in an earlier split, in the order train, val, test."""
+    """For each split, count the photos whose group is also in an earlier split, in the order train, val, test."""
     ranks: dict[str, int] = {}
     used = [photo for photo in photos if photo.present]
     for photo in used:
@@ -107,9 +107,9 @@ def _take_out(
 
 
 def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str] = ()) -> Assignment:
-    """Exclude photos of classes without training photos. Notes list the classes that validation and test lack.
+    """Exclude photos of classes without training photos. Notes name the classes without validation or test photos.
 
-    At least two classes and a validation photo must remain. Excluded photos of ``earlier_groups`` are
+    Raises DataError unless two classes and a validation photo remain. Excluded photos of ``earlier_groups`` are
     returned with ``present`` false.
     """
     products = [photo for photo in photos if photo.present and photo.label != NONE]
