@@ -41,7 +41,14 @@ from worker.label import job_folder
 from worker.results.end_review import EndReview, find_end_reviews
 from worker.results.finish import RESULT_FILE
 from worker.results.merge import VOTES, ReviewList, join_tables, product_stores, scratch_database
-from worker.results.products import ProductStore, disagreement_to_review, product_names, write_by_group
+from worker.results.products import (
+    ProductStore,
+    disagreement_to_review,
+    needs_person,
+    product_names,
+    review_only,
+    write_by_group,
+)
 
 CORRECTED_FILE: Final = "labels.corrected.parquet"
 _COPY: Final = ".corrected"
@@ -272,13 +279,9 @@ def _still_to_review(
     still: npt.NDArray[np.bool_] = answers == _NO_ANSWER
     if store:
         part = disagreement_to_review(store, part, rows)
-        names = product_names(rows, store.column)
-        doubtful = names.filter(pc.equal(part.column("status"), Status.REVIEW))
-        waiting = store.in_review(set(doubtful.drop_null().to_pylist())) | disputed
-        of_waiting = pc.is_in(names, value_set=pa.array(sorted(waiting), pa.string())).to_numpy()
-        still = np.where(names.is_valid(), of_waiting & (answers != _REMARK), still)
-    status = pc.if_else(pa.array(still), part.column("status"), pa.scalar(Status.LABELED.value))
-    return part.set_column(part.column_names.index("status"), part.schema.field("status"), status)
+        needed = pc.and_(needs_person(store, part, rows, disputed), pa.array(answers != _REMARK))
+        return review_only(part, pc.coalesce(needed, pa.array(still)))
+    return review_only(part, pa.array(still))
 
 
 def _check_copy(output: Path, result: Path) -> None:

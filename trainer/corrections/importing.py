@@ -157,7 +157,8 @@ def _read_as(file: Path, review: ReviewFile, options: ImportOptions, before: Seq
     if faults:
         to_do = (
             "the file was not imported. Correct these labels and import the file again, or pass --new-label LABEL for "
-            f"each new class. In {CORRECT_LABEL}, 'not a product' and 'more than one' are answers, too"
+            f"each new class. Known labels: {_names_words(sorted(known))}. In {CORRECT_LABEL}, 'not a product' "
+            "and 'more than one' are answers, too"
         )
         raise refuse_rows(file, faults, to_do)
     return read_as

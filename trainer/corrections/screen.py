@@ -1,6 +1,7 @@
 """Shows corrections on a terminal, and as JSON."""
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -79,7 +80,7 @@ def _show_import(file: Path, store: CorrectionStore, done: Imported) -> None:
     counts = f"{len(added.votes):,} new, {added.known:,} known already"
     counts += f", {repeated:,} repeated" if repeated else ""
     console.say(
-        f"{number_of(done.file.rows, 'row')}: {counts}{f', {silent:,} without a correction' if silent else ''}",
+        f"{number_of(done.file.rows, 'row')}: {counts}{f', {silent:,} without an answer' if silent else ''}",
     )
     if done.by_label:
         labels = ", ".join(f"{label} {count:,}" for label, count in done.by_label.items())
@@ -89,6 +90,8 @@ def _show_import(file: Path, store: CorrectionStore, done: Imported) -> None:
     _print_conflicts(console, done.resolved)
     photos = number_of(len(done.resolved), "photo")
     console.say(f"{store.path} now has {number_of(len(added.all), 'vote')} on {photos}")
+    if file.parent.suffix == ".job":
+        console.say(f"Next: hangtag corrections apply {shlex.quote(str(file.parent.with_suffix('')))}", "dim")
 
 
 def _import_json(file: Path, store: CorrectionStore, done: Imported) -> dict[str, Any]:

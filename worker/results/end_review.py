@@ -44,7 +44,7 @@ _KNOWN: Final = 2
 _NO_PRODUCT: Final = frozenset({"-", "0", "n/a", "na", "nan", "none", "null", "unknown"})
 _HEX: Final = 16
 _SHOWN: Final = 5
-_END_REASONS: Final = frozenset({ReviewReason.DISAGREEMENT, ReviewReason.REPEATED, ReviewReason.MIX})
+END_REASONS: Final = frozenset({ReviewReason.DISAGREEMENT, ReviewReason.REPEATED, ReviewReason.MIX})
 _COLUMNS: Final = ("sha256", "label", "confidence", "status", "reason", "top_k", "label_level", "leaf_guess")
 
 Rows = npt.NDArray[np.intp]
@@ -244,8 +244,8 @@ def read_end_reviews(job: Job) -> EndedRows:
     """Read a finished job's :class:`EndedRows` from ``review.csv``."""
     receipt, prefix = finished_receipt(job), job.spec.options.prefix
     tables = [pa.schema([("row", pa.int64()), ("reason", pa.string())]).empty_table()]
-    if receipt and not _END_REASONS.isdisjoint(receipt.review_reasons):
-        ended = pa.array(sorted(_END_REASONS), pa.string())
+    if receipt and not END_REASONS.isdisjoint(receipt.review_reasons):
+        ended = pa.array(sorted(END_REASONS), pa.string())
         with scratch_folder(job.storage) as folder:
             for batch in read_delimited(job.storage.local(REVIEW_FILE, folder)).batches:
                 chosen = pa.Table.from_batches([batch.filter(pc.is_in(batch.column(f"{prefix}reason"), ended))])

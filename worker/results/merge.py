@@ -32,8 +32,15 @@ from worker.job.parts import (
     worst_results,
 )
 from worker.job.receipt import GROUPS_FILES, REVIEW_FILE, SampleRow, groups_file
-from worker.results.end_review import EndReview, find_end_reviews, shown_pictures
-from worker.results.products import ProductStore, disagreement_to_review, product_names, write_by_group
+from worker.results.end_review import END_REASONS, EndReview, find_end_reviews, shown_pictures
+from worker.results.products import (
+    ProductStore,
+    disagreement_to_review,
+    needs_person,
+    product_names,
+    review_only,
+    write_by_group,
+)
 from worker.results.tally import Tally
 
 _IMPORT_COLUMNS: Final = ("was", "reviewer", "at")
@@ -200,8 +207,15 @@ class QuestionMerge:
         if self._store and self.groups and self.groups.disagreeing:
             part = disagreement_to_review(self._store, part, batch.rows)
         self.tally.add(part, partial(_images, self._question, batch), batch.schemas)
-        self._review.add(part, batch.rows)
+        self._review.add(self._without_labeled_products(part, batch.rows), batch.rows)
         return part
+
+    def _without_labeled_products(self, part: pa.Table, rows: pa.Table) -> pa.Table:
+        """Keep rows with :data:`END_REASONS`: :func:`read_end_reviews` needs them in ``review.csv``."""
+        if not self._store:
+            return part
+        ended = pc.is_in(part.column("reason"), value_set=pa.array(sorted(END_REASONS), pa.string()))
+        return review_only(part, pc.or_(ended, pc.fill_null(needs_person(self._store, part, rows), True)))
 
     def write_review(self) -> None:
         """Write ``review.csv``."""

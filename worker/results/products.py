@@ -268,6 +268,25 @@ def disagreement_to_review(store: ProductStore, part: pa.Table, rows: pa.Table) 
     return to_review(part, doubtful, ReviewReason.DISAGREEMENT)
 
 
+def needs_person(
+    store: ProductStore, part: pa.Table, rows: pa.Table, disputed: Collection[str] = ()
+) -> pa.ChunkedArray:
+    """Whether each row's product is in review; null for rows without a product.
+
+    ``disputed``: products that also count as in review.
+    """
+    names = product_names(rows, store.column)
+    doubtful = names.filter(pc.equal(part.column("status"), Status.REVIEW))
+    waiting = {*store.in_review(set(doubtful.drop_null().to_pylist())), *disputed}
+    return pc.if_else(names.is_valid(), pc.is_in(names, value_set=pa.array(sorted(waiting), pa.string())), None)
+
+
+def review_only(part: pa.Table, chosen: pa.Array) -> pa.Table:
+    """Give all rows except the ``chosen`` rows the status ``labeled``."""
+    status = pc.if_else(chosen, part.column("status"), pa.scalar(Status.LABELED.value))
+    return part.set_column(part.column_names.index("status"), part.schema.field("status"), status)
+
+
 def to_review(part: pa.Table, chosen: pa.Array, reason: ReviewReason) -> pa.Table:
     """Send the ``chosen`` rows to review."""
     if not pc.any(chosen).as_py():

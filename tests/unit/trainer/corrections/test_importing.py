@@ -217,7 +217,7 @@ def test_a_review_csv_that_was_mailed_keeps_its_prefix(tmp_path: Path) -> None:
     assert [(vote.sha256, vote.image, vote.label, vote.was) for vote in done.added.votes] == [
         (A, "/p/1.jpg", "hats", "boots")
     ]
-    assert done.remarks[0].startswith("Columns begin with hangtag_: ")
+    assert done.remarks[0].startswith("Read the columns that begin with hangtag_.")
 
 
 @pytest.mark.parametrize("head", ["image,incorrect_label", "a_correct_label,a_label,b_correct_label,b_sha256,a_sha256"])

@@ -1,5 +1,6 @@
 """The vote on each product, ``by_group``, and rows to review for disagreement."""
 
+import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -303,6 +304,14 @@ def test_every_row_is_there_once_and_only_disagreement_changes_one(
     assert done.groups.disagreeing == sum(len(labels) > 1 for product, labels in sure_labels.items() if product)
     assert done.groups.products == len({product for product in products if product})
     assert not list(tmp_path.glob("*.sqlite*"))
+
+
+def test_rows_of_labeled_products_are_not_in_the_list_for_a_person(answered_job, tmp_path: Path) -> None:
+    answers = [sure("hat", 0.9), unsure("hat", 0.4), unsure("hat", 0.4), unsure("shoe", 0.4)]
+    merged(answered_job(answers, pa.array(["A", "A", "B", ""])), tmp_path)
+    with (tmp_path / "review.csv").open(encoding="utf-8-sig", newline="") as file:
+        assert [row["row"] for row in csv.DictReader(file)] == ["3", "4"]
+    assert statuses(tmp_path) == ["labeled", "review", "review", "review"], "the result keeps the row's own status"
 
 
 def statuses(folder: Path) -> list[str]:
