@@ -171,7 +171,8 @@ def apply(found: Found, state: State) -> JSONResponse:
     counts = {"changed": done.changed, "confirmed": done.confirmed, "with a remark": done.remarked}
     rows = ", ".join(f"{count:,} {words}" for words, count in counts.items() if count) or "no row has an answer yet"
     still = sum(done.to_review.values())
-    left = f"; {number_of(still, 'row')} still to review" if still else ""
+    unit = "row" if len(done.to_review) == 1 else "label"
+    left = f"; {number_of(still, unit)} still to review" if still else ""
     products = "".join(f" Products: {counts.words}." for counts in done.products.values())
     return JSONResponse({"message": f"The corrected result was written: {rows}{left}.{products}"})
 

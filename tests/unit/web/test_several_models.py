@@ -97,7 +97,7 @@ def test_a_row_that_two_questions_doubt_counts_once(serve: Serve, tmp_path: Path
         assert left() == rows, "a row waits until each question that doubts it has an answer"
     say("colour", 0)
     assert left() == [1, 1, 1]
-    assert "; 1 row still to review." in client.post("/jobs/spring/apply").json()["message"]
+    assert "; 2 labels still to review." in client.post("/jobs/spring/apply").json()["message"]
     say("colour", 2)
     assert left() == [0, 1, 0]
     assert "still to review" not in client.post("/jobs/spring/apply").json()["message"]
