@@ -79,7 +79,7 @@ class TrainingScreen:
             self._console.print(f"{what} …", style="dim", highlight=False)
 
     def _show(self, what: str, done: int, total: int) -> None:
-        if self._task is None or what != self._what:  # a new bar restarts the estimate of the remaining time
+        if self._task is None or what != self._what:  # a new bar resets the time estimate
             self._clear()
             self._task, self._what = self._progress.add_task(what, total=total), what
             self._since = self._clock()
@@ -120,7 +120,7 @@ class TrainingScreen:
         self._folds, self._epochs_done = args.cost_of_folds, args.epochs_done
 
     def note(self, text: str) -> None:
-        """Print a remark."""
+        """Print a note."""
         self._clear()
         self._console.print(escape(text), style="yellow", highlight=False, soft_wrap=True)
 

@@ -34,7 +34,7 @@ _ENOUGH_HELD: Final = 1_500
 _FEWEST_EPOCHS: Final = 12
 """From random weights, folds with fewer epochs than this learn too little to prove a precision."""
 _ONE_SHAPE: Final = 0.1
-"""Photos have the same shape if their aspect ratio is within this fraction of the median ratio."""
+"""Photos have the same shape if their aspect ratios differ from the median by at most this fraction."""
 _NEARLY_ALL: Final = 0.9
 _LITTLE_WHITE: Final = 0.1
 """Photos are stretched only if padding would leave at least this fraction of the square white."""
@@ -43,7 +43,7 @@ _MOST_EVEN: Final = 3.0
 _MORE_EPOCHS: Final = 3
 """If a time limit leaves time to spare, the usual number of epochs is multiplied by at most this factor."""
 _WORTH_FORETELLING: Final = 100
-"""If fine-tuning takes fewer steps than this, its speed is not measured in advance."""
+"""The speed of fine-tuning is not measured if there are fewer steps than this."""
 _JUDGING: Final = 0.4
 """The time to predict a photo, divided by the time to train on it."""
 _SAVING_S: Final = 0.5
@@ -53,7 +53,7 @@ _SAVING_S: Final = 0.5
 def choose_fit(requested: Fit | None, statistics: pa.Table) -> tuple[Fit, str | None]:
     """Choose padding or stretching to a square. Also returns a note for the user if Hangtag stretches photos.
 
-    Photos of the same shape are stretched, because all are distorted equally.
+    Photos of the same shape are stretched: stretching distorts all of them equally.
     """
     if requested is not None or not len(statistics):
         return requested or Fit.PAD, None
@@ -63,8 +63,8 @@ def choose_fit(requested: Fit | None, statistics: pa.Table) -> tuple[Fit, str | 
     if alike < _NEARLY_ALL or white < _LITTLE_WHITE:
         return Fit.PAD, None
     note = (
-        f"Photos are stretched to a square: {alike:.0%} have about the same shape (width {median:.2f} × "
-        f"height), and padding would leave {white:.0%} of the square white; --fit pad keeps their shape"
+        f"Photos are stretched to a square. For {alike:.0%} of the photos, the width is about {median:.2f} × the "
+        f"height. Padding would make {white:.0%} of the square white; use --fit pad to keep the shape"
     )
     return Fit.STRETCH, note
 
@@ -89,7 +89,10 @@ def decide(
     prepared: Prepared,
     parents: Mapping[str, str] | None,
 ) -> tuple[RunArgs, str | None]:
-    """Choose the args of the run ``name``, without a time limit. Also returns a note for the user on rare classes."""
+    """Choose the settings of the run ``name``, ignoring the time limit.
+
+    Also returns a note for the user on rare classes.
+    """
     weights = str(choice.weights.resolve() if isinstance(choice.weights, Path) else choice.weights)
     recipe = recipe_for(choice.arch, pretrained=choice.weights is not NamedWeights.NONE)
     learned = Counter(photo.label for photo in prepared.of(Split.TRAIN))
@@ -165,7 +168,7 @@ def _epochs(request: TrainRequest, usual: int, *, from_head: bool) -> int:
 def _folds(request: TrainRequest, prepared: Prepared, *, in_vain: bool) -> tuple[int, bool]:
     """Choose the number of folds, and whether to cross-validate.
 
-    Default: 5 folds if there are few photos, 2 if there are few validation photos, otherwise 0.
+    The default is 5 folds for few photos, 2 folds for few validation photos, and otherwise 0.
     """
     held, learned = (len(prepared.of(split)) for split in (Split.VAL, Split.TRAIN))
     few, folds = held + learned < MANY_PHOTOS, request.folds
@@ -176,7 +179,7 @@ def _folds(request: TrainRequest, prepared: Prepared, *, in_vain: bool) -> tuple
 
 
 def frozen_args(request: TrainRequest, args: RunArgs) -> RunArgs:
-    """Change ``args`` to train only a head, without fine-tuning."""
+    """Return a copy of ``args`` that trains only a head, without fine-tuning."""
     folds = _CV_FOLDS if request.folds is None else request.folds
     return args.model_copy(update={"epochs": 0, "best_epoch": 0, "folds": folds, "cv": folds > 0})
 
@@ -184,9 +187,9 @@ def frozen_args(request: TrainRequest, args: RunArgs) -> RunArgs:
 def plan(
     request: TrainRequest, args: RunArgs, prepared: Prepared, seconds: float | None, measure: Measure = pace_here
 ) -> tuple[RunArgs, str | None]:
-    """Choose the epochs and folds that fit into the time. Also returns a sentence if epochs or folds were cut.
+    """Choose the epochs and folds that fit into the time limit. Also returns a note if either was reduced.
 
-    ``args``: the args chosen without a time limit. ``seconds``: the time left to train all networks, or None without a
+    ``args``: the settings without a time limit. ``seconds``: the time left for training all networks. None means no
     limit. ``measure`` returns the training speed.
     """
     if seconds is None:
@@ -207,7 +210,7 @@ def plan(
 def plan_finetuning(
     args: RunArgs, prepared: Prepared, seconds: float | None, measure: Measure = pace_here
 ) -> tuple[RunArgs, str | None]:
-    """Like :func:`plan`, to fine-tune a network after its head was fitted.
+    """Plan the fine-tuning that follows the fitting of the head; see :func:`plan`.
 
     Chooses 0 epochs if there is no time for half of the usual epochs. Keeps all folds: with fewer folds, a
     promise would be based on fewer photos.
@@ -239,7 +242,7 @@ def _fitted(args: RunArgs, epochs: int, left: str | None) -> tuple[RunArgs, str 
 
 
 def foretold_s(args: RunArgs, prepared: Prepared) -> float | None:
-    """Expected training time of a network and its folds in seconds, or None if the speed was not measured."""
+    """Estimate the training time of all networks, in seconds. None if the speed was not measured."""
     if not args.photos_per_s:
         return None
     return _photos_of_epoch(args, prepared) / args.photos_per_s * args.epochs * (1 + args.cost_of_folds)

@@ -54,12 +54,12 @@ class Arch(StrEnum):
 
     @property
     def is_lite(self) -> bool:
-        """Whether the architecture is an EfficientNet-Lite, with weights in a package and folded batch norms."""
+        """Whether the architecture is an EfficientNet-Lite."""
         return self in {Arch.EFFICIENTNET_LITE0, Arch.EFFICIENTNET_LITE1, Arch.EFFICIENTNET_LITE2}
 
     @property
     def alphas(self) -> tuple[float, ...]:
-        """The width multipliers with ImageNet weights, empty if there is only one width."""
+        """The width multipliers that have ImageNet weights. Empty if the width is fixed."""
         return _ALPHAS.get(self, ())
 
     @property
@@ -97,7 +97,7 @@ class Balance(StrEnum):
 
 
 def parse_duration(text: str) -> float:
-    """Convert a duration such as ``90s``, ``10m`` or ``1h30m`` to seconds. Raises InputError for other text."""
+    """Convert a duration such as ``90s``, ``10m`` or ``1h30m`` to seconds. Raises InputError if the text is invalid."""
     match = _PARTS.fullmatch(text.strip())
     hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
     total = hours * 3600 + minutes * 60 + seconds
@@ -136,14 +136,14 @@ class TableOptions:
     ] = None
     image_root: Annotated[
         str | None,
-        typer.Option(help="In a table: folder or URL to which paths are relative. Default: the table's own folder."),
+        typer.Option(help="In a table: folder or URL where relative paths start. Default: the table's folder."),
     ] = None
     image_suffix: ImageSuffixOption = None
     encoding: Annotated[
         str | None, typer.Option(help="In a table: encoding of a text file, such as cp1252. Default: UTF-8.")
     ] = None
     allow_hosts: AllowHostOption = None
-    # a header may contain a password
+    # exclude HTTP headers, which may contain passwords
     headers: Annotated[HeadersOption, Field(exclude=True)] = field(default=None, repr=False)
 
 
@@ -175,7 +175,7 @@ class TrainOptions(BaseModel):
         typer.Option(
             parser=_parse_name,
             metavar="TEXT",
-            help="Name of the run. Default: the name of the data, plus --arch if given.",
+            help="Name of the run. Default: the name of the data. If --arch is given, it is added.",
         ),
     ] = None
     arch: Annotated[
@@ -197,20 +197,20 @@ class TrainOptions(BaseModel):
         str | None,
         typer.Option(
             metavar="imagenet|none|FILE",
-            help="Initial weights. A file decides the architecture. Without --arch, HANGTAG_WEIGHTS can name the file. "
-            "Default: imagenet if the architecture has such weights, otherwise none (random).",
+            help="Initial weights. A file also decides the architecture. If --arch is not given, HANGTAG_WEIGHTS can "
+            "name the file. Default: imagenet if the architecture has such weights, otherwise none (random).",
         ),
     ] = None
     image_size: Annotated[
         int | None,
         typer.Option(
-            min=16, max=1024, help="Side of the network's input, in pixels. Default: 96 to 260, from the preset."
+            min=16, max=1024, help="Side of the network's input, in pixels. Default: 96 to 260 px, set by --preset."
         ),
     ] = None
     fit: Annotated[
         Fit | None,
         typer.Option(
-            help="How a photo fills the square; pad adds white. Default: stretch if nearly all photos have the "
+            help="How to make photos square; pad adds white. Default: stretch if nearly all photos have the "
             "same non-square shape, otherwise pad."
         ),
     ] = None
@@ -249,8 +249,8 @@ class TrainOptions(BaseModel):
             metavar="0|2-10",
             help="Number of folds, to prove thresholds on more photos. Each fold trains one more network, for a "
             "third of the epochs, or for all epochs with fewer than 1,500 photos. Default: 5 for a head or fewer than "
-            "1,500 photos, 2 for fewer than 1,500 validation photos, otherwise 0. With random weights and fewer than "
-            "12 epochs: 0.",
+            "1,500 photos, 2 for fewer than 1,500 validation photos, otherwise 0. The default is also 0 for random "
+            "weights with fewer than 12 epochs.",
         ),
     ] = None
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Random seed of the splits and the training.")] = 0
@@ -266,19 +266,19 @@ class TrainOptions(BaseModel):
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="A CSV with the columns label and parent: a tree above the classes. A photo gets the most specific "
-            "label with enough confidence. Default: the tree in a table's labels like 'shoes > boots'.",
+            help="The tree of labels, as a CSV with the columns label and parent. A photo gets the most specific "
+            "label with enough confidence. Default: the tree given by labels such as 'shoes > boots'.",
         ),
     ] = None
 
 
 class TrainRequest(TrainOptions):
-    """The options and the photos of a training, and settings that only retrainings use.
+    """The options and the data of a training, and the settings of a retraining.
 
     Attributes:
-        table: columns and conditions, if ``data`` is a table.
+        table: which columns and rows to read, if ``data`` is a table.
         parents: the parent of each label in the tree, empty for a top label.
-        alpha: width of the network, or None for the width of the weights file.
+        alpha: width multiplier of the network. None: the weights file decides.
         fold_weights: initial weights of the folds (``imagenet``, ``none`` or a file). Set if ``weights`` may have been
             trained on these photos.
     """
@@ -296,7 +296,7 @@ TORCH_SUFFIXES: Final = frozenset({".pth", ".pt"})
 
 
 class NamedWeights(StrEnum):
-    """Initial weights that are not a file."""
+    """Values of ``--weights`` that are not paths."""
 
     IMAGENET = "imagenet"
     NONE = "none"
@@ -373,7 +373,7 @@ class NetworkChoice:
 
     @property
     def width(self) -> float:
-        """The width multiplier. 1 if the architecture has only one width."""
+        """The width multiplier. 1 if the width is fixed."""
         return 1.0 if self.alpha is None else self.alpha
 
     def __str__(self) -> str:

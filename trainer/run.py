@@ -42,11 +42,11 @@ class RunArgs(TrainRequest):
     Attributes:
         parents: the parent of each label in the tree, or None without a tree.
         classes: class names, in the order of their indices.
-        cv: whether the folds train for as many epochs as the main network (cross-validation).
+        cv: whether the folds train for as many epochs as the main network.
         short_of_time: whether the time limit reduced the number of epochs or folds.
-        photos_per_s: training photos per second, if measured.
-        best_epoch: the epoch of ``weights/best.keras``, from 1, or 0 for a head on frozen features. None before the
-            first epoch ends.
+        photos_per_s: training photos per second. None if not measured.
+        best_epoch: the epoch of ``weights/best.keras``. The first epoch is 1, a head on frozen features 0. None if
+            no epoch is complete.
         made_with: the version of each package in use.
     """
 
@@ -92,7 +92,7 @@ class RunArgs(TrainRequest):
 
     @property
     def pools_folds(self) -> bool:
-        """Whether thresholds also use the folds' predictions, because folds are trained like the main network."""
+        """Whether thresholds also use out-of-fold predictions: the folds must be trained like the main network."""
         return self.cv and self.fold_weights is None
 
     @property
@@ -169,13 +169,13 @@ class Run:
     def take_over(self, other: "Run") -> None:
         """Move the files of a fine-tuned run to this run, and remove the fine-tuned run.
 
-        The network is moved before its figures. After a crash, call this again.
+        Moves the network first, then its figures. After a crash, call this again.
         """
         if other.best.is_file():
             self.forget_judgement()
             self.history.unlink(missing_ok=True)
             shutil.rmtree(self.path / "folds", ignore_errors=True)
-        # move confidence.json and args.json last: with both, other commands accept the run
+        # move confidence.json and args.json last: other commands require both
         order = {other.best: -1, other.confidence: 1, other.path / "args.json": 2}
         files = [file for file in other.path.rglob("*") if file.is_file()]
         for file in sorted(files, key=lambda file: order.get(file, 0)):
@@ -192,7 +192,7 @@ class Run:
 
     @property
     def finetuning(self) -> "Run":
-        """The run that fine-tunes this run's network. If the fine-tuned network is better, it replaces this network."""
+        """The run for fine-tuning. If its network is better, it replaces this run's network."""
         return Run(self.path / "finetuning")
 
     def fold(self, number: int) -> "Run":
@@ -200,12 +200,12 @@ class Run:
         return Run(self.path / "folds" / str(number))
 
     def notes(self) -> tuple[str, ...]:
-        """Remarks on the data for the user, one per line."""
+        """Notes for the user."""
         path = self.path / "notes.txt"
         return tuple(path.read_text().splitlines()) if path.is_file() else ()
 
     def write_notes(self, notes: Sequence[str]) -> None:
-        """Write ``notes.txt``, one remark on the data per line."""
+        """Write ``notes.txt``, one note per line."""
         replace_file(self.path / "notes.txt", "".join(f"{note}\n" for note in notes).encode())
 
     def read_confidence(self) -> Confidence:
@@ -256,7 +256,7 @@ class EpochFigures:
 
     Attributes:
         lr: learning rate at the end of the epoch.
-        size: side of the training photos in pixels.
+        size: side of the training photos, in pixels.
         waiting: fraction of the training time in which the network waited for photos.
         images_per_s: training photos per second, without validation.
         compile_s: additional seconds of the first step, which compiles the network.
@@ -284,11 +284,11 @@ _COLUMNS: Final[Mapping[str, tuple[str, type]]] = MappingProxyType(
         if field.name not in {"compile_s", "best"}
     }
 )
-"""Maps each column of ``results.csv``, such as ``train/loss``, to its field of EpochFigures and the field's type."""
+"""For each column of ``results.csv``, such as ``train/loss``: the name and type of the field in EpochFigures."""
 
 
 def best_of(history: Sequence[EpochFigures]) -> EpochFigures:
-    """The epoch with the highest validation accuracy. Ties go to the lowest loss, then to the first epoch."""
+    """The epoch with the highest validation accuracy. Of equal epochs, the lowest loss wins, then the first epoch."""
     return max(history, key=epoch_rank)
 
 

@@ -1,6 +1,6 @@
 """Scheduled retraining: Celery's beat sends a message when a cycle is due, and a train worker runs the cycle.
 
-A duplicate message is harmless: a cycle takes a lock, and ends in seconds without new data.
+A duplicate message is harmless: a model has one cycle at a time, and a cycle without new data ends in seconds.
 """
 
 import ctypes
@@ -31,7 +31,7 @@ from worker.queue.start_worker import HeartStep, prepare_worker, run_worker
 QUEUE: Final = "hangtag.train"
 TASK: Final = "hangtag.retrain"
 _STATE: Final = ".schedule"
-"""Beat's file in the registry, with the time of each cycle's last message: a restart of beat skips no cycle."""
+"""Beat's file in the registry. It has the time of each cycle's last message, so a restart skips no cycle."""
 
 _RETRAIN: Final = (sys.executable, "-P", "-m", "hangtag", "retrain")
 _EXPECTED: Final = {ExitCode.OK, ExitCode.GATE_REFUSED, ExitCode.NOTHING_NEW, ExitCode.BUSY}
@@ -63,7 +63,7 @@ def _make_app(settings: QueueSettings) -> HangtagCelery:
         task_queues=[Queue(QUEUE, exchange="", routing_key=QUEUE)],
         task_default_queue=QUEUE,
         task_time_limit=None,
-        result_expires=None,  # otherwise beat adds a daily task that deletes results
+        result_expires=None,  # otherwise beat adds a daily clean-up of results
         worker_concurrency=1,
     )
     return app
@@ -81,7 +81,7 @@ def _beat_entry(path: str, config: RetrainConfig) -> dict[str, Any]:
 
 
 def beat_schedule(settings: ScheduleSettings) -> BaseSchedule:
-    """Celery's schedule. The fields of ``cron`` are in the time zone of the settings."""
+    """Convert the settings to a Celery schedule. ``cron`` is in the time zone of the settings."""
     if settings.cron is None:
         return schedule(timedelta(seconds=parse_duration(settings.every or "")))
     try:
@@ -108,7 +108,7 @@ def start_train_worker(
     """Run the cycles of some configs, one at a time, until stopped. Returns the exit status.
 
     SIGTERM ends the worker and its cycle at once. The message goes back to the queue, and the next worker continues the
-    cycle. ``command`` starts a cycle; the config and options are appended.
+    cycle. ``command`` starts a cycle. Its last arguments are the config and the options.
     """
     if find_spec("tensorflow") is None:
         msg = "A worker of the queue train needs TensorFlow; pip install 'hangtag[train,worker]'."
@@ -134,8 +134,8 @@ def start_train_worker(
 def run_cycle(command: Sequence[str], configs: Collection[str], config: str, when: str) -> int | None:
     """Run a cycle in a separate process, which frees its memory at the end, and log its lines.
 
-    If this process dies, the cycle's process dies, too. Returns the cycle's exit status, or None if this worker does
-    not have the config.
+    If this process dies, the cycle's process dies, too. Returns the cycle's exit status, or None if ``configs`` does
+    not contain ``config``.
     """
     if config not in configs:
         log_event("cycle_refused", logging.WARNING, config=config, known=", ".join(sorted(configs)))

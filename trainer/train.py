@@ -30,7 +30,7 @@ from trainer.splits.prepare import Prepared, SplitOptions, prepare, read_exclude
 
 _AFTERWARDS: Final = 0.06
 _AFTERWARDS_S: Final = 8.0
-"""The time for evaluation and report is a share of the time limit plus these seconds, at most half of the limit."""
+"""Evaluation and report get a share of the time limit plus these seconds, but at most half of the limit."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ class TrainingView(FitView, Progress, Protocol):
     """Shows the progress of a training."""
 
     def goes_on(self, evaluation: Evaluation, run: Run, args: RunArgs, seconds: float | None) -> None:
-        """Called when the head's run is complete and fine-tuning begins. ``seconds``: the expected time, if known."""
+        """Called when fine-tuning begins. ``seconds``: the expected time, if known."""
 
     def prepared(self, prepared: Prepared, args: RunArgs) -> None:
         """Called when the data is ready."""
 
 
 def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) -> TrainResult:
-    """Train a network. ``path``: the new run's folder, must not exist. ``cache``: folder for pixels and statistics."""
+    """Train a network. ``path``: the run's new folder. ``cache``: folder for pixels and statistics."""
     began = time.monotonic()
     check_free(path)
     statistics = StatisticsStore(cache)
@@ -74,7 +74,7 @@ def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) ->
     store = PixelStore(cache, PreprocessSpec(size=choice.size, fit=fit, decode=request.decode))
     options = SplitOptions(request.seed, earlier, request.fix_leaks)
     prepared = prepare(dataset, scanned, store, statistics, options, view.advance)
-    kept = tree.limited_to(prepared.classes) if tree else None  # drop classes with too few photos
+    kept = tree.limited_to(prepared.classes) if tree else None  # some classes have too few photos
     args, balanced = decide(request, path.name, choice, fit, prepared, dict(kept.parents) if kept else None)
     prepared = replace(prepared, notes=(*prepared.notes, *filter(None, (stretched, balanced))))
     work = _Work(Run(path), store, cache, prepared, began, view)
@@ -153,7 +153,7 @@ class _Work:
     def begin(self, args: RunArgs, finetuning: RunArgs | None = None) -> None:
         """Write the files that a resume needs. ``args.json`` comes last, because it marks the folder as a run."""
         try:
-            self.run.path.mkdir(parents=True)  # fails if another training has just created the folder
+            self.run.path.mkdir(parents=True)  # another training may have created the folder
         except FileExistsError:
             check_free(self.run.path)
             raise

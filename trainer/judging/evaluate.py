@@ -46,25 +46,25 @@ class Judged(StrEnum):
 
     @property
     def word(self) -> str:
-        """The name of this group of photos in messages."""
+        """The name of the group in messages, such as "validation"."""
         return {"val": "validation", "cv": "out-of-fold", "test": "test"}[self.value]
 
 
 class PerSplit(EvaluationRecord, Generic[T]):
-    """One value each for validation, test and out-of-fold photos, or None without such photos."""
+    """A value for validation, test and out-of-fold photos (``cv``). None if there are no photos of the group."""
 
     val: T | None
     test: T | None
     cv: T | None = None
 
     def of(self, judged: Judged) -> T | None:
-        """The value for one group of photos."""
+        """Return the field named ``judged``."""
         value: T | None = getattr(self, judged)
         return value
 
 
 class UnknownFigures(EvaluationRecord):
-    """The limit of the out-of-distribution score, and for each split the share of photos with a higher score.
+    """The limit of the out-of-distribution score, and the share of each split's photos above the limit.
 
     ``outliers`` is None if no photo is labelled ``_none``.
     """
@@ -96,10 +96,10 @@ class Evaluation(PerSplit[Figures]):
 
     Attributes:
         val, test: figures from calibrated probabilities.
-        cv: out-of-fold figures on all photos except test photos.
-        ece_before: the calibration error before temperature scaling.
+        cv: figures from out-of-fold predictions. Test photos are excluded.
+        ece_before: the expected calibration error before temperature scaling.
         coverage_at_precision: coverage and precision for each target precision, such as ``"0.98"``.
-        surest: figures of the most confident photos, if no precision is promised.
+        surest: figures of the most confident predictions, only if no precision is promised.
         label_issues: number of rows in ``label_issues.csv``. unlisted: why label errors could not be found.
         distances: see :func:`trainer.judging.figures.distances`.
     """
@@ -129,7 +129,7 @@ class Evaluation(PerSplit[Figures]):
 
     @property
     def folds_may_prove(self) -> bool:
-        """Whether folds could prove the lowest target precision with this number of validation photos."""
+        """Whether there are enough validation photos for folds to prove the lowest target precision."""
         return self.val is not None and self.val.n >= fewest_own_rows(TARGETS[0])
 
     def unproved(self, *, pooled: bool) -> dict[float, str]:
@@ -155,8 +155,8 @@ class SplitPredictions:
     Attributes:
         labels: class indices ``(n,)``.
         logits: ``float32 (n, classes)``, before temperature scaling. ``probabilities`` are calibrated.
-        unknown: the out-of-distribution score ``float32 (n,)``, or None if each fold has its own score.
-        known: ``(n,)``, whether the score is within the limit of the photo's fold. None if ``unknown`` is given.
+        unknown: the out-of-distribution score ``float32 (n,)``. None for folds: each fold has its own score.
+        known: ``(n,)``, only for folds: whether a photo's score is within the limit of its fold.
     """
 
     photos: Sequence[AssignedPhoto]
@@ -187,7 +187,7 @@ class CalibratedPredictions:
 
 
 def is_better(one: Evaluation, other: Evaluation) -> bool:
-    """Whether the loss of ``one`` is at most that of ``other``.
+    """Whether the loss of ``one`` is equal to or lower than the loss of ``other``.
 
     Compares out-of-fold losses if both evaluations have them, otherwise validation losses.
     """

@@ -76,7 +76,7 @@ class AchievedPrecision(EvaluationRecord):
 
     Attributes:
         coverage: share of the photos that are labelled without review. automatic: number of these photos.
-        precision: share of these photos whose label is right, or None if there are none.
+        precision: share of the photos labelled without review that have the right label. None without labelled photos.
         levels: one record per level of a tree, classes first. A label is right if it is the true class or a node above
             it.
     """
@@ -96,7 +96,7 @@ class AchievedPrecision(EvaluationRecord):
 class OutlierFigures(EvaluationRecord):
     """How well the out-of-distribution score detects photos without a product.
 
-    ``n``: number of photos without a product, not used for training. ``caught``: share with a score above the limit.
+    ``n``: number of held-out photos without a product. ``caught``: share of them with a score above the limit.
     ``auroc``: area under the ROC curve, with photos of products as negatives.
     """
 
@@ -139,10 +139,10 @@ def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str], 
 
 
 def group_effect(probabilities: Probabilities, labels: Labels, groups: npt.NDArray[np.intp]) -> float:
-    """Design effect: the number of photos, divided by the effective number of independent photos.
+    """Compute the design effect: the number of photos divided by the effective sample size.
 
     The design effect is 1 if no two photos share a picture or product. ``groups``: the index ``(n,)`` of each photo's
-    group. A group of wrong predictions is added, because the effect could otherwise be too low.
+    group. One extra group with only wrong predictions prevents an estimate that is too low.
     """
     right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
     usual = round(len(groups) / len(np.unique(groups)))
@@ -165,7 +165,7 @@ def _per_class(guesses: Labels, labels: Labels, classes: Sequence[str], effect: 
 
 
 def _class_figures(hits: int, guessed: int, support: int, *, effect: float) -> ClassFigures:
-    """The interval of F1 is from the interval of the Jaccard index J, as F1 = 2J / (1 + J)."""
+    # F1 = 2J / (1 + J), with the Jaccard index J
     either = guessed + support - hits
     low, high = (2 * j / (1 + j) for j in proportion_interval(hits / effect, either / effect))
     return ClassFigures(
@@ -189,9 +189,9 @@ def _top5(probabilities: Probabilities, labels: Labels) -> float | None:
 def outlier_figures(
     scores: npt.NDArray[np.floating], known: npt.NDArray[np.floating], limit: float
 ) -> OutlierFigures | None:
-    """Compare out-of-distribution scores ``(n,)`` of photos without a product with ``known``, the scores of products.
+    """Measure how well out-of-distribution scores separate photos with and without a product.
 
-    None without ``scores``.
+    ``scores`` belong to photos without a product, ``known`` to photos with a product. Returns None without ``scores``.
     """
     if not len(scores):
         return None
@@ -213,10 +213,10 @@ def realised(
     tree: Taxonomy | None,
     effect: float = 1.0,
 ) -> AchievedPrecision:
-    """Coverage and precision at the thresholds of a target precision.
+    """Compute coverage and precision with the thresholds of ``target``.
 
-    ``probabilities``: calibrated, of at least one photo. ``labels``: class indices ``(n,)``. ``effect``: the design
-    effect for the intervals.
+    ``probabilities``: calibrated. ``labels``: class indices ``(n,)``, n > 0. ``effect``: the design effect, which
+    widens the intervals.
     """
     levels = label_levels(probabilities, known, target.thresholds, target.nodes, tree)
     guesses = probabilities.argmax(axis=1)
@@ -240,14 +240,14 @@ def _achieved(right: npt.NDArray[np.bool_], chosen: npt.NDArray[np.bool_], effec
 
 
 def distances(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], tree: Taxonomy) -> dict[int, int]:
-    """Number of photos by tree edges from the true class up to its lowest common ancestor with the predicted class."""
+    """Count photos by levels between the true class and its lowest common ancestor with the predicted class."""
     return dict(sorted(Counter(tree.distances(probabilities.argmax(axis=1), labels).tolist()).items()))
 
 
 def surest_photos(probabilities: Probabilities, labels: Labels, known: npt.NDArray[np.bool_]) -> SurestPhotos | None:
-    """Find the lowest threshold at which 95% of the predictions are right, otherwise 90% or 80%.
+    """Find the lowest threshold at which 95% of the predictions are right. If there is none, try 90%, then 80%.
 
-    ``known``: whether a photo is within the out-of-distribution limit; other photos are ignored. At least 10 photos
+    ``known``: whether a photo is within the out-of-distribution limit. Other photos are ignored. At least 10 photos
     must reach the threshold. Returns None if no threshold is found.
     """
     confidence, right = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == labels
@@ -348,6 +348,6 @@ def advice_for_promise(args: RunArgs, *, folds_may_prove: bool) -> str:
 
 
 def weakest(figures: Figures, most: int = _WEAK) -> list[str]:
-    """The classes with the lowest recall, worst first. Classes with a recall of 1 are left out."""
+    """The classes with the lowest recall below 1, worst first."""
     missed = [(one.recall, name) for name, one in figures.classes.items() if one.support and one.recall < 1.0]
     return [name for _, name in sorted(missed)[:most]]

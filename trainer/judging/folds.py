@@ -43,7 +43,7 @@ class Progress(Protocol):
         """Show the progress of a step."""
 
     def note(self, text: str) -> None:
-        """Show a remark."""
+        """Show a note."""
 
 
 def train_folds(training: Training, deadline: float | None, progress: Progress) -> list[HeldOutLogits] | None:
@@ -67,7 +67,7 @@ def train_folds(training: Training, deadline: float | None, progress: Progress) 
             # Use the last epoch: choosing the best epoch on these photos would make the figures too optimistic.
             predictor = Predictor(network, part.store)
             predictions = _keep(part, predictor, predictor.predict([photo.sha256 for photo in part.held]))
-        shutil.rmtree(part.run.best.parent, ignore_errors=True)  # only the predictions are needed
+        shutil.rmtree(part.run.best.parent, ignore_errors=True)  # only predictions are kept
         folds.append(predictions)
     return folds
 
@@ -91,7 +91,7 @@ def fit_folds_of_heads(
 def held_out(
     predictor: Predictor, training: Training, photos: Sequence[AssignedPhoto], predictions: Predictions
 ) -> tuple[HeldOutLogits, OutOfDistribution]:
-    """A network's predictions and out-of-distribution scores for held-out photos."""
+    """Collect a network's logits for held-out photos, and fit its out-of-distribution score."""
     chosen, others = (
         np.random.default_rng(training.args.seed).permutation(len(photos_of))[:_MOST_LEARNED]
         for photos_of in (training.photos, training.outliers)

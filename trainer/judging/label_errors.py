@@ -20,7 +20,7 @@ from trainer.learning.training import Predictor, Training, labels_of
 from trainer.splits.assigned import AssignedPhoto
 
 LEAST_ODDS: Final = 9.0
-"""A label may be wrong if another class is at least this many times likelier than the label."""
+"""A label may be wrong if another class is at least this many times as likely."""
 FOLDS: Final = 5
 _TOGETHER: Final = 20_000
 """Photos are compared in parts of at most this many, so that their features fit in memory."""
@@ -41,7 +41,7 @@ Indices = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class LabelIssue:
-    """A photo whose label may be wrong, a likelier class, and the probabilities of label and class."""
+    """A photo that may have a wrong label, and a suggested class."""
 
     photo: AssignedPhoto
     suggested: str
@@ -50,7 +50,7 @@ class LabelIssue:
 
     @property
     def score(self) -> float:
-        """The probability of the suggested class, divided by the sum of both probabilities: from 0.9 to 1."""
+        """The suggested class's share of the two probabilities: from 0.9 to 1."""
         return self.suggested_probability / (self.given_probability + self.suggested_probability)
 
 
@@ -98,8 +98,8 @@ def find_label_issues(
 ) -> list[LabelIssue]:
     """Compare labels with out-of-fold ``probabilities``. The likeliest errors come first.
 
-    The thresholds of confident learning (Northcutt, Jiang & Chuang 2021) found fewer errors. A photo is skipped if its
-    label has the probability 0: no training photo of the classifier had this class.
+    The thresholds of confident learning (Northcutt, Jiang & Chuang 2021) found fewer errors. Photos whose
+    label has the probability 0 are skipped: the classifiers were not trained on this class.
     """
     likeliest, best = probabilities.argmax(axis=1), probabilities.max(axis=1, initial=0)
     own = probabilities[np.arange(len(photos)), labels_of(photos, classes)]
@@ -121,7 +121,7 @@ def out_of_fold(
     seed: int,
     unseen: Floats | None = None,
 ) -> Floats:
-    """Predict each photo with the mean of three small classifiers, trained on the other folds.
+    """Predict each photo with the mean of three small classifiers that were trained on the other folds.
 
     The classifiers are linear discriminant analysis, logistic regression and nearest neighbours. The features are
     standardised after a signed square root (Perronnin et al. 2010). Each classifier has its own temperature (Guo et al.
@@ -129,7 +129,7 @@ def out_of_fold(
     precision.
 
     ``features``: ``(n, D)``. ``labels``: class indices ``(n,)``. Photos of one group are in the same fold. ``unseen``:
-    the folds' probabilities ``(n, classes)``, included in the mean.
+    out-of-fold probabilities ``(n, classes)`` of networks, to include in the mean.
 
     Returns:
         ``float32 (n, classes)``. The probability of a class is 0 only if the other folds had no photo of it.
@@ -169,7 +169,7 @@ def _voices(features: Floats, labels: Indices, unseen: Floats) -> Sequence[npt.N
         return [np.ones((len(unseen), 1))] * 3
     near = min(_NEIGHBOURS, len(labels))
     neighbours = KNeighborsClassifier(near).fit(normalize(features), labels).predict_proba(normalize(unseen))
-    # the tolerance is smaller for more classes, because gradients are smaller
+    # with more classes, gradients are smaller and need a smaller tolerance
     regression = LogisticRegression(C=_STRENGTH, max_iter=1_000, tol=0.1 / len(counts)).fit(features, labels)
     return [
         _discriminant(features, labels, counts, unseen),

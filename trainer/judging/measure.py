@@ -57,9 +57,9 @@ class Measurement:
     Attributes:
         left_out: photos that could not be downloaded or read, with the reasons.
         learned_from: number of photos left out because the run used them for training or validation. None for a bundle.
-        whole: whether all photos were measured, because the data has no test split.
-        outliers: detection of photos without a product. All other figures exclude these photos.
-        coverage_at_precision, distances: empty without a tree of labels.
+        whole: true if the data has no test split, so that all photos were measured.
+        outliers: figures of photos without a product. All other figures exclude these photos.
+        coverage_at_precision, distances: empty if the model has no tree of labels.
         precision: the model's default precision. ``achieved``: the measured coverage and precision.
     """
 
@@ -85,7 +85,7 @@ def measure(
     """Evaluate a run, a bundle or a single ONNX file.
 
     Uses the test split of the data, or all photos if there is no test split. A run's own training photos are left out.
-    The intervals treat photos of one product, or files with the same bytes, as one group.
+    For the intervals, photos of one product form a group; so do identical files.
     """
     advance("Loading", 0, 1)
     model = _open_model(model_path)

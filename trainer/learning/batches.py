@@ -52,7 +52,7 @@ class Batches:
         self.steps = len(sha256s) // self.batch
 
     def epoch(self, number: int, size: int) -> Any:  # noqa: ANN401 - tf.data has no types
-        """The batches of epoch ``number`` (from 0): float32 ``(batch, size, size, 3)`` in 0..255, and targets."""
+        """Iterate over epoch ``number`` (from 0): pixels, ``float32 (batch, size, size, 3)`` in 0..255, and targets."""
         self._epoch = number
         if size not in self._by_size:
             self._by_size[size] = self._dataset(size)
@@ -99,7 +99,7 @@ def augmented(pixels: tf.Tensor, seed: tf.Tensor, size: int, augmentation: Augme
     The same seed, ``int64 (2,)``, gives the same result.
     """
     draw = _Draw(seed, tf.shape(pixels)[0])
-    while pixels.shape[1] >= 2 * size:  # bilinear sampling alone would skip pixels
+    while pixels.shape[1] >= 2 * size:  # bilinear sampling alone would alias
         pixels = tf.nn.avg_pool2d(pixels, 2, 2, "VALID")
     moved = _moved(pixels, size, augmentation, draw)
     changed = _erased(_recoloured(moved, augmentation, draw), augmentation.erase, draw)

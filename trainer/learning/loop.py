@@ -31,7 +31,7 @@ _SMALLEST: Final = 32
 
 @dataclass(frozen=True)
 class TrainingBudget:
-    """The limits of a training: the number of epochs, and a deadline as a time of ``clock``.
+    """The limits of a training: a number of epochs, and a deadline that is compared with ``clock()``.
 
     If epochs are slower than planned, fewer epochs are run, and the learning rate still falls to 0.
     """
@@ -43,7 +43,7 @@ class TrainingBudget:
 
 @dataclass(frozen=True)
 class ValidationPhotos:
-    """Photos for the validation after each epoch, and their class indices ``(n,)``.
+    """The photos that are predicted after each epoch, and their class indices ``(n,)``.
 
     ``pixels(start, end)`` returns a slice of the photos, ``uint8 (end - start, S, S, 3)``.
     """
@@ -54,7 +54,7 @@ class ValidationPhotos:
 
 @dataclass(frozen=True)
 class FitOutcome:
-    """The result of a training. ``best_epoch`` counts from 1, and is None before the end of the first epoch."""
+    """The result of a training. The first epoch is 1. ``best_epoch`` is None if no epoch was completed."""
 
     history: list[EpochFigures]
     interrupted: bool
@@ -71,7 +71,7 @@ class FitView(Protocol):
         """Show a finished epoch. ``epochs`` is the expected total number of epochs."""
 
     def note(self, text: str) -> None:
-        """Show a remark."""
+        """Show a note."""
 
 
 def fit(
@@ -114,9 +114,9 @@ class _Loop:
     progress: float = 0.0
     """Progress of the whole training, from 0 to 1."""
     full_epoch_s: float | None = None
-    """Seconds for the training steps of an epoch with full-size photos. None before the first epoch."""
+    """Seconds for the training steps of an epoch with full-size photos. None until measured."""
     rest_s: float = 0.0
-    """Seconds for validation and saving in an epoch."""
+    """Seconds that an epoch spends on validation and saving."""
 
     def __post_init__(self) -> None:
         self.clock = self.limits.clock

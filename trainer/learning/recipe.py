@@ -1,4 +1,4 @@
-"""The training recipe of each architecture: learning rates, photo sizes and class weights."""
+"""Training recipes: learning rates, photo sizes and class weights for each architecture."""
 
 import math
 from collections.abc import Sequence
@@ -13,14 +13,13 @@ from trainer.request import Arch
 _WARM_UP: Final = 0.1
 """Share of the training in which the learning rate rises."""
 _WHATEVER_SIZE: Final = 0.2
-"""Share of an epoch's time that does not depend on the photos' size."""
+"""Share of an epoch's time that is the same for all photo sizes."""
 
 MANY_PHOTOS: Final = 1_500
-"""With fewer photos, a training has more epochs. Its folds train for all epochs, because a tenth of so few photos is
-too few for validation."""
+"""With fewer photos, networks train for more epochs, and folds train for all epochs."""
 
 MOST_WEIGHT: Final = 20.0
-"""The largest class weight, relative to the weight of the largest class."""
+"""The weight of a rare class is at most this many times the weight of the largest class."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +45,9 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage with smaller photos, for speed. ``scale``: their side, as a share of the full side.
+    """A part of the training that uses smaller photos, for speed.
 
-    ``until``: the training progress (0 to 1) at which the stage ends.
+    ``scale``: the side of the photos, as a share of the full side. ``until``: the stage ends at this progress (0 to 1).
     """
 
     until: float
@@ -167,7 +166,7 @@ def scale_at(progress: float, stages: Sequence[Stage]) -> float:
 
 
 def cost_at(scale: float) -> float:
-    """The time of an epoch with photos of this scale, divided by the time with full-size photos."""
+    """The relative time of an epoch with photos of this scale; 1 for full-size photos."""
     return _WHATEVER_SIZE + (1.0 - _WHATEVER_SIZE) * scale**2
 
 

@@ -66,7 +66,7 @@ class Predictor:
         return Predictions(apply_head(self.network.get_layer("logits").get_weights(), features), features)
 
     def features(self, sha256s: Sequence[str]) -> npt.NDArray[np.float32]:
-        """The features ``float32 (n, D)`` of photos: the input of the last layer."""
+        """Return the inputs of the last layer for photos, ``float32 (n, D)``."""
         self.compute(sha256s)
         width = self.network.get_layer("logits").input.shape[-1]
         return np.array([self._rows[sha256] for sha256 in sha256s], np.float32).reshape(-1, width)
@@ -98,7 +98,7 @@ class Predictor:
 def new_network(args: RunArgs, *, begun: bool = False) -> keras.Model:
     """A run's initial network. The same seed gives the same network.
 
-    ``begun``: skip the initial weights, because the training has saved weights.
+    ``begun``: do not read the initial weights; the training has saved weights.
     """
     keras.utils.set_random_seed(args.seed)
     weights = NamedWeights.NONE if begun else parse_weights(args.weights)
@@ -106,7 +106,7 @@ def new_network(args: RunArgs, *, begun: bool = False) -> keras.Model:
 
 
 def recipe_of(args: RunArgs) -> Recipe:
-    """The recipe of a run's network."""
+    """The training recipe of a run's architecture."""
     return recipe_for(args.arch, pretrained=args.pretrained)
 
 
@@ -126,7 +126,7 @@ def labels_of(photos: Sequence[AssignedPhoto], classes: Sequence[str]) -> npt.ND
 class Training:
     """Trains one network on ``photos``, and validates it on ``held``.
 
-    ``outliers``: photos without a product, only for the out-of-distribution score. ``features``: a cache of features
+    ``outliers``: photos without a product, to fit the out-of-distribution score. ``features``: a cache of features
     of the frozen body.
     """
 
@@ -172,7 +172,7 @@ class Training:
         if not args.cv or outcome.interrupted or not outcome.history:
             return outcome
         # With few validation photos, an early epoch may be best by chance.
-        self.run.forget_judgement()  # the stored figures are from another epoch
+        self.run.forget_judgement()  # the stored figures describe another epoch
         replace_file(self.run.best, self.run.last.read_bytes())
         return replace(outcome, best_epoch=outcome.history[-1].epoch)
 
@@ -192,14 +192,14 @@ class Training:
 
     @cached_property
     def class_weights(self) -> npt.NDArray[np.float32] | None:
-        """Class weights ``(classes,)``, or None if all photos have the same weight."""
+        """Weights of the classes, ``(classes,)``. None if classes are not weighted."""
         if self.args.balance is not Balance.WEIGHTS:
             return None
         return class_weights(np.bincount(self.labels, minlength=len(self.args.classes)).tolist())
 
 
 def head_figures(training: Training, predictor: Predictor, seconds: float) -> EpochFigures:
-    """The loss and accuracy of a fitted head, as epoch 0 of ``results.csv``."""
+    """The loss and accuracy of a fitted head, for ``results.csv``. The epoch is 0."""
     figures: dict[str, float] = {}
     for name, photos in (("train", training.photos), ("val", training.held)):
         labels = labels_of(photos, training.args.classes)
@@ -218,7 +218,8 @@ def fit_head(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Fit a logistic regression to features ``float32 (n, D)``. Returns kernel ``(D, units)`` and bias ``(units,)``.
 
-    ``strength`` is the inverse penalty. Classes without photos get a low probability. ``units`` is 1 for two classes.
+    ``strength`` is the inverse penalty. For classes without photos, the head predicts low probabilities. ``units`` is
+    1 for two classes.
     """
     present = np.unique(labels)
     kernel, bias = np.zeros((features.shape[1], units), np.float32), np.full(units, -np.log(len(labels)), np.float32)
@@ -230,7 +231,7 @@ def fit_head(
     with threadpool_limits(1):  # threads would slow down such small matrix products
         fitted = _logistic(strength).fit((features - mean) / spread, labels, weights)
     coefficients, intercept = fitted.coef_, fitted.intercept_
-    if units > 1 and len(present) == 2:  # noqa: PLR2004 - coef_ then has only the second class
+    if units > 1 and len(present) == 2:  # noqa: PLR2004 - coef_ then has one row
         coefficients, intercept = np.stack([-coefficients[0], coefficients[0]]) / 2, np.array([-1, 1]) * intercept / 2
     rows = present if units > 1 else slice(None)
     bias += intercept.min()
@@ -248,7 +249,7 @@ def apply_head(head: Sequence[npt.NDArray[np.float32]], features: npt.NDArray[np
 def best_strength(
     features: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], groups: Sequence[str], seed: int
 ) -> float:
-    """The inverse penalty with the lowest cross-validated cross-entropy, or the smallest if there is only one group."""
+    """Choose an inverse penalty by cross-validation. With only one group, choose the smallest."""
     chosen = np.random.default_rng(seed).permutation(len(labels))[:_CROSS_VALIDATED]
     scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + _LEAST_SPREAD)
     features, labels, names = scaled[chosen], labels[chosen], np.array(groups)[chosen]
@@ -284,9 +285,9 @@ def prepare_layers(network: keras.Model, recipe: Recipe) -> list[list[keras.Vari
 
 
 def depth_groups(network: keras.Model, parts: int = 3) -> list[list[keras.Variable]]:
-    """Divide the trainable variables into ``parts`` groups, from early to late layers.
+    """Divide the trainable variables into ``parts`` groups by layer, early layers first.
 
-    Group sizes differ by at most one layer. Groups may be empty. The head is in the last group.
+    Groups have almost equal numbers of layers. Groups may be empty. The head is in the last group.
     """
     head = network.get_layer("logits")
     learning = [layer for layer in network.layers if layer.trainable_variables and layer is not head]

@@ -22,10 +22,10 @@ _TIMED: Final = 4
 
 
 class Learner:
-    """A network, its optimizers and the running average of its weights (Polyak & Juditsky 1992).
+    """Trains a network, and keeps a running average of its weights (Polyak & Juditsky 1992).
 
-    The network ends in layers named ``logits`` and ``probabilities``. ``groups``: the trainable variables
-    for each factor in ``depth_rates``. ``class_weights`` are ``float32 (classes,)``.
+    The network ends in layers named ``logits`` and ``probabilities``. ``groups``: trainable variables,
+    one group for each factor in ``depth_rates``. ``class_weights`` are ``float32 (classes,)``.
     """
 
     def __init__(
@@ -54,8 +54,8 @@ class Learner:
     def step(self, pixels: tf.Tensor, targets: tf.Tensor, rate: float, share: float) -> tuple[tf.Tensor, tf.Tensor]:
         """Train on a batch. Returns the mean loss and accuracy before the step.
 
-        Pixels are ``float32 (batch, s, s, 3)`` in 0..255, targets ``float32 (batch, units)``. ``share``: this step as
-        a fraction of the training.
+        Pixels are ``float32 (batch, s, s, 3)`` in 0..255, targets ``float32 (batch, units)``. ``share``: the
+        training progress that this step adds, 0 to 1.
         """
         self._steps += 1
         keep = 0.0
@@ -84,7 +84,7 @@ class Learner:
         self._give(self._average)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """A copy of all variables that training changes, for an exact resume."""
+        """Copy all variables that a resumed training needs."""
         arrays = {f"v{i}": np.array(variable.numpy()) for i, variable in enumerate(self._variables())}
         return {"steps": np.array(self._steps), **arrays}
 
@@ -152,7 +152,7 @@ def measure_pace(learner: Learner, size: int, batch: int, clock: Callable[[], fl
     targets = tf.zeros((batch, learner.network.output_shape[-1]))
     for _ in range(1 + _TIMED):
         began = clock()
-        float(learner.step(pixels, targets, 0.0, 0.0)[0])  # wait until the step is done
+        float(learner.step(pixels, targets, 0.0, 0.0)[0])  # float() waits for the result
         seconds.append(clock() - began)
     first, *steps = seconds
     return Pace(batch / min(steps), first - min(steps))

@@ -38,7 +38,8 @@ class Plan:
     """The settings of a preset.
 
     ``backbones``: input size in pixels of each pretrained architecture. Hangtag uses the first architecture whose
-    package is installed. Unlisted architectures get the last input size. ``size``: input size with random weights.
+    package is installed. Unlisted architectures get the last input size. ``size``: input size of networks
+    with random weights.
     ``length`` multiplies the recipe's epochs.
     """
 
@@ -58,11 +59,11 @@ PRESETS: Final[Mapping[Preset, Plan]] = MappingProxyType(
         Preset.BEST: Plan({Arch.EFFICIENTNET_LITE2: 260, Arch.EFFICIENTNET_LITE0: 224}, size=160, length=1.0),
     }
 )
-"""ImageNet top-1 accuracy: 75.1% (Lite0 at 224 px), 77.6% (Lite2 at 260 px)."""
+"""On ImageNet, the top-1 accuracy is 75.1% for Lite0 at 224 px, and 77.6% for Lite2 at 260 px."""
 
 
 def cnn(classes: int) -> keras.Model:
-    """Our own network: small enough for a CPU, deep enough for product photos. Takes photos of any size.
+    """Our own network: small enough for a CPU, deep enough for product photos. Accepts any input size.
 
     Batch norm and ReLU follow every convolution (He et al. 2016). Pixels are scaled so that an int8 model can use
     8-bit pixels directly.
@@ -118,7 +119,7 @@ def transfer(arch: Arch, size: int, classes: int, alpha: float) -> keras.Model:
 
 
 def published_body(arch: Arch, size: int, alpha: float) -> keras.Model:
-    """A network without a head, for published weights. Takes pixels in 0..255, returns maps ``(batch, h, w, c)``."""
+    """Build a network without a head. Takes pixels in 0..255, returns maps ``(batch, h, w, c)``."""
     image = keras.Input((size, size, 3), name="image")
     if arch.is_lite:
         return lite_body(arch, image)
@@ -167,13 +168,13 @@ def models_folder() -> Path:
 
 
 def imagenet_file(choice: NetworkChoice) -> ImageNetFile:
-    """The file of ImageNet weights from ``keras.applications`` for the nearest input size."""
+    """Find the ImageNet weights of ``keras.applications`` for the nearest input size."""
     alpha, sizes = choice.width, [128, 160, 192, 224]
     match choice.arch:
         case Arch.MOBILENET:
             model = f"{ {0.25: '2_5', 0.5: '5_0', 0.75: '7_5', 1.0: '1_0'}[alpha] }_{_nearest(choice.size, sizes)}"
             return ImageNetFile(f"{mobilenet.BASE_WEIGHT_PATH}mobilenet_{model}_tf_no_top.h5")
-        # wide networks are published only at 224 px, but Keras requests any size (issue 16452)
+        # Keras requests wide networks at any size, but only 224 px is published (issue 16452)
         case Arch.MOBILENET_V2:
             model = f"{_KERNELS}_{alpha}_{_nearest(choice.size, [96, *sizes]) if alpha <= 1 else 224}"
             return ImageNetFile(f"{mobilenet_v2.BASE_WEIGHT_PATH}mobilenet_v2_{model}_no_top.h5")
@@ -232,7 +233,7 @@ def _download(url: str, progress: Downloaded, timeout_s: float) -> bytes:
 
 
 def _answer(url: str, timeout_s: float) -> HTTPResponse:
-    """Open a URL. ``timeout_s`` includes the DNS look-up and attempts at all addresses."""
+    """Open a URL. ``timeout_s`` is the limit for the DNS look-up and all connection attempts."""
     answer: Future[HTTPResponse] = Future()
 
     def ask() -> None:
@@ -255,5 +256,5 @@ def _answer(url: str, timeout_s: float) -> HTTPResponse:
 def _check_digest(data: bytes, file: ImageNetFile, wrong: str) -> None:
     actual = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if file.md5 and actual != file.md5:
-        msg = f"{wrong}: expected MD5 {file.md5}, got {actual}; the file is incomplete or changed: download it again."
+        msg = f"{wrong}: expected MD5 {file.md5}, got {actual}; the file is incomplete or changed; download it again."
         raise InputError(msg)

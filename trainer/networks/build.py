@@ -42,14 +42,14 @@ _MOMENTUM: Final = 0.9
 
 Get: TypeAlias = Callable[[NetworkChoice], Path | None]
 Shapes = Counter[tuple[int, ...]]
-"""The number of weight arrays by shape."""
+"""How many weight arrays have each shape."""
 
 
 def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alpha: float | None) -> keras.Model:
     """Build a network with a random head.
 
-    ``weights`` may be a file: ``.h5`` without a head, ``.keras`` of the same architecture with any head, or ``.pth`` of
-    an EfficientNet-Lite.
+    ``weights`` may be a file: ``.h5`` (without a head), ``.keras`` (same architecture, any head) or ``.pth``
+    (only EfficientNet-Lite).
 
     Raises InputError if the weights cannot be read or downloaded, or do not fit.
     """
@@ -74,10 +74,7 @@ def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alph
 
 
 def _forget_soon(network: keras.Model) -> None:
-    """Lower the momentum of batch norms, which in Keras's MobileNetV2 and V3 is 0.999.
-
-    With a momentum of 0.999, the initial statistics still weigh more than half after 500 steps.
-    """
+    # After 500 steps with Keras's momentum of 0.999, the initial statistics still have a weight of 0.6.
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = min(layer.momentum, _MOMENTUM)
@@ -103,7 +100,7 @@ def features_model(network: keras.Model) -> keras.Model:
 
 def _whole_model(path: Path) -> keras.Model:
     try:
-        with ZipFile(path):  # Keras would say that a damaged file is missing
+        with ZipFile(path):  # Keras reports damaged files as missing
             return keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
         msg = f"Expected a Keras model in {path}, but it is damaged or needs custom code ({error}); pass another file."
@@ -132,7 +129,7 @@ def _published(file: Path, choice: NetworkChoice) -> keras.Model:
 def _misfit(shapes: Shapes, expected: Shapes) -> str:
     more = (shapes - expected).total()
     if shapes > expected and more <= _HEAD_ARRAYS:
-        return f"it has {more} extra arrays, probably a classification top; pass the file without the top."
+        return f"it has {more} extra arrays, probably of a head; pass a file without a head (no top)."
     fitting = (shapes & expected).total()
     return f"{fitting} of its {shapes.total()} arrays match the {expected.total()} expected arrays; pass its --arch."
 
@@ -176,8 +173,8 @@ def _copy_body(source: keras.Model, body: keras.Model) -> str | None:
 def choose_network(request: TrainRequest, get: Get = weights_file) -> tuple[NetworkChoice, str | None]:
     """Choose the network of a training. Also returns a note for the user if Hangtag chose the architecture.
 
-    Without ``arch``, the architecture is read from the weights. Without both, the preset chooses an
-    architecture whose weights are in an installed package. ``get`` works like :func:`weights_file`.
+    If ``arch`` is None, the weights file decides. If both are None, the preset chooses an architecture
+    whose weights are in an installed package. ``get`` works like :func:`weights_file`.
     """
     plan = PRESETS[request.preset or Preset.GOOD]
     weights = parse_weights(request.weights) if request.weights else None
@@ -197,7 +194,7 @@ def _of_preset(plan: Plan, request: TrainRequest, get: Get) -> tuple[NetworkChoi
     if request.weights == NamedWeights.NONE:
         return _with_random_weights("--weights none", plan, request)
     if request.image_size is not None and request.image_size < best.min_size and not request.weights:
-        return _with_random_weights(f"a pretrained {best} needs {best.min_size} px or more", plan, request)
+        return _with_random_weights(f"a pretrained {best} needs an input of {best.min_size} px or more", plan, request)
     for arch in plan.backbones:
         choice = _choice(arch, NamedWeights.IMAGENET, plan, request)
         try:
@@ -232,7 +229,7 @@ def network_of(file: Path, arch: Arch | None = None) -> tuple[Arch, float | None
         for alpha in one.alphas or (None,):
             body = _shapes_of(published_body(one, one.min_size, alpha or 1.0))
             if not 0 <= shapes.total() - body.total() <= _HEAD_ARRAYS:
-                break  # all widths have the same number of arrays
+                break  # the number of arrays is the same for all widths
             if body <= shapes:
                 return one, alpha
     msg = (

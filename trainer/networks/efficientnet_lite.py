@@ -42,7 +42,7 @@ _LITE: Final[Mapping[Arch, _Lite]] = MappingProxyType(
     }
 )
 _STEM, _TOP = 32, 1280
-_STAGES: Final = (  # kernel, strides, expansion, filters, blocks: table 1 of Tan & Le 2019
+_STAGES: Final = (  # (kernel, strides, expansion, filters, blocks); see table 1 of Tan & Le 2019
     (3, 1, 1, 16, 1),
     (3, 2, 6, 24, 2),
     (5, 2, 6, 40, 2),

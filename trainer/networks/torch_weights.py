@@ -24,7 +24,7 @@ Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 """Arrays by tensor name."""
 
 _OPCODES: Final = b"\x80.(cRbQqrhjNJKM\x88\x89\x8aGX]ae)\x85\x86\x87t}su"
-"""The pickle opcodes that a dictionary of tensors needs."""
+"""Allowed pickle opcodes."""
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
 _UNREADABLE: Final = (
     *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
@@ -82,7 +82,7 @@ def _read_zip(data: bytes) -> tuple[Any, Mapping[str, bytes]]:
     with ZipFile(BytesIO(data)) as archive:
         members = archive.infolist()
         _check(all(member.compress_type == ZIP_STORED for member in members), "compressed members")
-        _check(sum(member.file_size for member in members) <= len(data), "members larger than the file")
+        _check(sum(member.file_size for member in members) <= len(data), "members larger than the archive")
         (pickled,) = [member.filename for member in members if member.filename.endswith("/data.pkl")]
         folder = f"{pickled.removesuffix('.pkl')}/"
         names = [member.filename for member in members if member.filename.startswith(folder)]
@@ -101,12 +101,12 @@ def _array(tensor: _Tensor, storage: bytes | memoryview) -> npt.NDArray[Any]:
 
 class _Dict(dict[Any, Any]):
     def __setitem__(self, key: object, value: object) -> None:
-        _check(isinstance(key, str | int), "a key that is not a name")  # hashing deeply nested tuples may crash Python
+        _check(isinstance(key, str | int), "a key that is not a name")  # hashing nested tuples may crash Python
         super().__setitem__(key, value)
 
 
 class _Unpickler(pickle._Unpickler):  # pickle's C code allocates any size that a file claims (CPython issue 115952)
-    """Reads a dictionary of tensors, and refuses everything else. Adds each storage's dtype to ``kinds``."""
+    """Reads a dictionary of tensors, and refuses everything else. Stores each storage's dtype in ``kinds``."""
 
     dispatch: ClassVar[Any] = {code: pickle._Unpickler.dispatch[code] for code in _OPCODES} | {
         pickle.EMPTY_DICT[0]: lambda self: self.append(_Dict()),
@@ -138,7 +138,7 @@ def _check(fine: bool, problem: str) -> None:
 
 _NAMES: Final[Mapping[Any, Any]] = MappingProxyType(
     {
-        "collections OrderedDict": lambda: _Dict(),  # noqa: PLW0108 - _Dict(items) would not check the keys
+        "collections OrderedDict": lambda: _Dict(),  # noqa: PLW0108 - _Dict(items) would skip the check of keys
         "torch._utils _rebuild_tensor_v2": _rebuild,
         "torch FloatStorage": np.dtype("<f4"),
         "torch DoubleStorage": np.dtype("<f8"),

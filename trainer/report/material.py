@@ -52,13 +52,13 @@ class Speed:
 
 @dataclass(frozen=True)
 class ReportMaterial:
-    """A finished training with at least one complete epoch.
+    """The data of a training's reports. At least one epoch is complete.
 
     Attributes:
         prepared_counts: number of used photos by split and class.
-        train_batch: the augmented photos ``uint8 (S, S, 3)`` of the first step, and their classes.
-        pixels: a function from SHA-256s of photos to the network's input ``uint8 (n, S, S, 3)``.
-        heat: a function from pixels and class indices to heat maps ``float32 (n, S, S)`` in 0..1.
+        train_batch: (photo, class) pairs of the first step. Photos are augmented, ``uint8 (S, S, 3)``.
+        pixels: takes SHA-256s of photos, returns the network's input ``uint8 (n, S, S, 3)``.
+        heat: takes pixels and class indices, returns heat maps ``float32 (n, S, S)`` in 0..1.
     """
 
     args: RunArgs
@@ -102,7 +102,7 @@ class ReportMaterial:
 
     @property
     def caveat(self) -> str:
-        """A warning if the figures are not from test photos, otherwise an empty text."""
+        """A warning that the figures are not from test photos. Empty if they are."""
         if self.split is Judged.TEST:
             return ""
         if self.split is Judged.CV:
@@ -166,23 +166,20 @@ class ReportMaterial:
         if not target.level_coverage:
             return ""
         if not sum(target.level_coverage[1:]):
-            return (
-                " All labelled photos get a class, because broader labels were not precise enough or would add no "
-                "photos."
-            )
+            return " Only classes are used as labels: broader labels were not precise enough or would add no photos."
         share = rounded(target.level_coverage[0])
         return f" About {share} of your photos get a class, and the other labelled photos get a broader label."
 
     @property
     def outcome(self) -> str:
-        """A sentence on the precision measured on test photos. Empty without test photos."""
+        """The precision on test photos, as a sentence. Empty without test photos."""
         target = self.ruling
         achieved = self.realised(target, Judged.TEST) if target else None
         if target is None or achieved is None:
             return ""
         if not achieved.automatic or achieved.precision is None:
             return "Hangtag would send every test photo to review."
-        less = ", below the target, but within chance" if achieved.precision < target.precision else ""
+        less = ", below the target, but not significantly" if achieved.precision < target.precision else ""
         if achieved.misses(target.precision):
             less = ", significantly below the target. Train with more photos before you rely on the promise"
         right = achieved.automatic - achieved.wrong
@@ -194,20 +191,20 @@ class ReportMaterial:
 
     @property
     def holds_on_test(self) -> bool:
-        """Whether the test photos do not contradict the promised precision."""
+        """False if the precision on test photos is significantly below the promise."""
         target = self.ruling
         achieved = self.realised(target, Judged.TEST) if target else None
         return not (target and achieved and achieved.misses(target.precision))
 
     @property
     def within_limit(self) -> float:
-        """The expected share of new product photos within the out-of-distribution limit. 1 without a limit."""
+        """The share of new product photos expected within the out-of-distribution limit. 1 without a limit."""
         held = self.confidence.rows - self.confidence.out_of_fold
         return expected_within(held) if self.confidence.unknown else 1.0
 
     @property
     def outliers(self) -> str:
-        """Says what share of the photos without a product goes to review."""
+        """The share of photos without a product that go to review, as a sentence."""
         figures = self.evaluation.unknown.outliers if self.evaluation.unknown else None
         if figures is None:
             return UNMEASURED

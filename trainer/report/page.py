@@ -40,7 +40,7 @@ _Values = dict[str, object]
 
 
 def report_page(material: ReportMaterial, links: Mapping[str, str] = MappingProxyType({})) -> str:
-    """The HTML report of a training, at most about two megabytes. ``links``: relative addresses by link text."""
+    """The HTML report of a training, at most about two megabytes. ``links`` maps link texts to relative URLs."""
     judged, classes = material.shown, material.args.classes
     ece_before = material.evaluation.ece_before.of(material.split)
     return render(
@@ -173,7 +173,7 @@ def _confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> _Values:
 
 
 def _cells(texts: Sequence[Sequence[str]], shades: NDArray[np.float64]) -> list[list[tuple[str, float]]]:
-    """The square roots of shades keep rare mistakes visible."""
+    # square roots make small shades visible
     return [list(zip(*row, strict=True)) for row in zip(texts, np.sqrt(shades).tolist(), strict=True)]
 
 
@@ -222,11 +222,11 @@ def _set_aside(excluded: Sequence[Exclusion]) -> _Values:
 _MOST: Final = 36
 _BATCH: Final = 16
 _IMAGES: Final = 4
-"""Number of dimensions of a batch of feature maps: photo, row, column, channel."""
+"""Feature maps have four dimensions: photo, row, column, channel."""
 
 
 def first_photos(training: Training) -> list[tuple[Pixels, str]]:
-    """The augmented photos of the first step, ``uint8 (S, S, 3)``, with their classes."""
+    """Return (photo, class) pairs of the first step. Photos are augmented, ``uint8 (S, S, 3)``."""
     batches = training.batches()
     pixels, targets = (array.numpy() for array in next(iter(batches.epoch(0, batches.size))))
     labels = np.rint(targets[:, 0]) if targets.shape[1] == 1 else targets.argmax(axis=1)
@@ -238,7 +238,7 @@ def heat_maps(network: keras.Model, pixels: Pixels, classes: Sequence[int]) -> N
     """Heat maps of the evidence for a class: Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391).
 
     ``pixels`` are ``uint8 (n, S, S, 3)``. ``classes`` has a class index for each photo. Returns ``float32 (n, S, S)``.
-    The maximum of each map is 1, or 0 without evidence for the class.
+    The maximum of each map is 1. A map without evidence is 0.
     """
     size = pixels.shape[1:3]
     maps = network.get_layer(last_spatial_layer(network)).output
@@ -263,7 +263,7 @@ def last_spatial_layer(network: keras.Model) -> str:
 
 def _heat(probe: keras.Model, images: Any, classes: NDArray[np.int64], size: tuple[int, ...]) -> NDArray[np.float32]:  # noqa: ANN401 - tensors have no types
     with tf.GradientTape() as tape:
-        tape.watch(images)  # otherwise a frozen network has no gradient
+        tape.watch(images)  # needed if all weights are frozen
         maps, logits = probe(images, training=False)
         if logits.shape[1] == 1:
             speaking = logits[:, 0] * tf.cast(np.where(classes == 1, 1.0, -1.0), logits.dtype)

@@ -154,8 +154,9 @@ def write_report(
 ) -> Evaluation:
     """Evaluate the best network on validation and test, compute its thresholds, and write the reports.
 
-    ``folds`` are the folds' predictions for held-out photos. ``seconds`` is the training time. ``advance`` gets
-    (name of the step, done, total). ``predictor`` is the best network, if already loaded.
+    ``folds`` are the folds' predictions for held-out photos. ``seconds`` is the duration of the
+    training. ``advance`` receives the name of the step, the progress and the total. ``predictor`` is the best network,
+    if already loaded.
     """
     run, args, history = training.run, training.args, read_history(training.run.history)
     predictor = predictor or Predictor(keras.saving.load_model(run.best, compile=False), training.store)
@@ -215,7 +216,7 @@ def _write_figures(training: Training, calibrated: CalibratedPredictions, errors
     write_predictions(
         run.predictions, calibrated.judged, calibrated.confidence, classes, Path(training.args.data), tree
     )
-    # Write this file last: without it, an export fails instead of mixing files of two networks.
+    # Write this file last: an export fails without it, so it cannot mix files of two networks.
     replace_file(run.confidence, calibrated.confidence.model_dump_json(indent=1).encode())
     return evaluation
 
@@ -235,9 +236,9 @@ def write_predictions(
     data: Path,
     tree: Taxonomy | None = None,
 ) -> None:
-    """Write ``predictions.csv``: a row for each validation and test photo. Paths are relative to the data.
+    """Write ``predictions.csv``, with a row for each validation and test photo. Paths are relative to ``data``.
 
-    ``status`` is the decision at the default precision. With a tree, ``answer`` and ``label_level`` follow.
+    ``status`` applies the default precision. If there is a tree, the last columns are ``answer`` and ``label_level``.
     """
     limit = confidence.unknown.limit if confidence.unknown else None
     nodes = confidence.ruling.nodes if confidence.ruling else {}
@@ -250,7 +251,7 @@ def write_predictions(
 
 
 def write_label_issues(path: Path, issues: Sequence[LabelIssue], data: Path) -> None:
-    """Write ``label_issues.csv``: a row for each issue. Paths are relative to the data (a folder or a CSV)."""
+    """Write ``label_issues.csv``. Paths are relative to ``data`` (a folder or a CSV)."""
     rows = (
         (
             path_in(data, issue.photo.path),
@@ -288,7 +289,7 @@ def _speed(predictor: Predictor, training: Training, history: Sequence[EpochFigu
 def keep_for_export(training: Training) -> None:
     """Copy the photos that a later export needs, because the data may be gone by then.
 
-    Copies pixels of validation and training photos, and some files of validation photos.
+    Copies pixels of validation and training photos, and the files of some validation photos.
     """
     run = training.run
     held = [training.held[i] for i in evenly(len(training.held), _VAL_SAMPLE)]

@@ -35,7 +35,7 @@ _STORED_AS = (
 
 
 class _Stream(IntEnum):
-    """Independent streams of random numbers from one seed."""
+    """Numbers of independent random streams."""
 
     PHOTO = 0
     CLASSES = 1
@@ -78,7 +78,7 @@ def draw_catalogue(
 
     The faulty files are four copies of photos, and three ``.jpg`` files: half a JPEG, a web page and a PNG.
     Photo ``i`` depends only on the seed and ``i``. ``table``: a CSV to write, with the path, classes and
-    colour of each file. The colour is empty for photos without colour.
+    colour of each file. The colour of greyscale photos is empty.
     """
     for product in PRODUCTS:
         (out / product).mkdir(parents=True)
@@ -125,7 +125,7 @@ def _add_faulty(out: Path, seed: int, colours: dict[Path, str]) -> None:
 
 
 def encode(photo: Photo, storage: Storage, quality: int = 85) -> bytes:
-    """The bytes of a photo's file. ``quality``, 0 to 100, is for lossy formats."""
+    """Encode a photo as a file. ``quality`` (0 to 100) applies to lossy formats."""
     if storage.mode == "RGBA":
         image = photo.image.copy()
         image.putalpha(photo.coverage)

@@ -27,7 +27,7 @@ _WOODS: tuple[Colour, ...] = ((196, 150, 104), (226, 192, 150), (120, 82, 56), (
 _WALLS: tuple[Colour, ...] = ((226, 220, 208), (196, 206, 210), (214, 190, 176), (150, 164, 156), (92, 104, 116))
 _BACKDROPS = ("paper", "even", "wood", "plaster")
 _BACKDROP_GAP, _TRIM_GAP = 0.34, 0.18
-"""Minimum differences in lightness: between body and backdrop, and between trim and both."""
+"""Minimum differences in lightness: body to backdrop, and trim to body and backdrop."""
 _LONG_SIDE_PX = (190, 421)
 _SHORT_SIDE_PX = 160
 _ASPECTS = (1.0, 1.0, 6 / 5, 5 / 4, 4 / 3)
@@ -51,7 +51,7 @@ def colour_name(colour: Colour) -> str:
 
 
 def draw_photo(rng: np.random.Generator, product: str, *, cut_out: bool = False) -> Photo:
-    """Render one photo of a product, a key of ``PRODUCTS``. A cut-out is on plain white, without a shadow."""
+    """Render a photo of ``product``, which is a key of ``PRODUCTS``. A cut-out is on plain white, without a shadow."""
     long = int(rng.integers(*_LONG_SIDE_PX))
     short = max(_SHORT_SIDE_PX, round(long / pick(rng, _ASPECTS)))
     size = pick(rng, ((long, short), (short, long)))
@@ -73,10 +73,10 @@ def draw_photo(rng: np.random.Generator, product: str, *, cut_out: bool = False)
 
 
 def choose_pose(rng: np.random.Generator, parts: Parts, size: Size) -> tuple[Outline, Outline]:
-    """Turn, scale and place the parts to fill most of the frame (width, height) without touching its sides.
+    """Choose a pose in which the parts fill most of the frame (width, height), but do not touch its sides.
 
     Returns:
-        The matrix and the offset of the pose. In pixels, an outline is ``outline @ matrix + offset``.
+        ``matrix`` and ``offset``. ``outline @ matrix + offset`` is an outline in pixels.
     """
     stretch = np.diag([pick(rng, (-1.0, 1.0)) * rng.uniform(0.9, 1.1), 1.0])
     matrix = stretch @ rotation(rng.uniform(-20, 20) / 360)
@@ -100,7 +100,7 @@ def _inks(parts: Parts, matrix: Outline, offset: Outline, size: Size) -> tuple[I
 def choose_colours(rng: np.random.Generator, backdrop: Colour) -> tuple[Colour, Colour, Colour]:
     """The colours of a product's body, pattern and trim. All differ in lightness from the backdrop."""
     body = _contrasting(rng, [(backdrop, _BACKDROP_GAP)])
-    # a mix of two colours, one lighter and one darker than the backdrop, could match the backdrop
+    # body and pattern are both lighter or both darker than the backdrop: their mix must not match it
     side = 1 if lightness(body) > lightness(backdrop) else -1
     seconds = [one for one in PALETTE if (lightness(one) - lightness(backdrop)) * side >= _BACKDROP_GAP]
     share, other = rng.uniform(0.25, 0.55), pick(rng, seconds)
@@ -113,7 +113,7 @@ def _contrasting(rng: np.random.Generator, gaps: Sequence[tuple[Colour, float]])
 
 
 def lightness(colour: Colour) -> float:
-    """The perceived lightness of a colour, 0 to 1 (luma of ITU-R BT.601, as in Pillow's grey)."""
+    """The lightness of a colour, 0 to 1: luma (ITU-R BT.601), as in Pillow's greyscale."""
     red, green, blue = colour
     return (0.299 * red + 0.587 * green + 0.114 * blue) / 255
 

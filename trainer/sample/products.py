@@ -1,6 +1,6 @@
 """The classes of the sample catalogue, and the outlines of each product.
 
-An outline is an array ``(n, 2)`` of points: x to the right, y downwards, from about -1 to 1.
+An outline is an array ``(n, 2)`` of points from about -1 to 1. x points right, y points down.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +42,7 @@ def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
 
 
 def rotation(turn: float) -> Outline:
-    """The matrix ``m`` such that ``outline @ m`` turns an outline clockwise by ``turn`` full turns."""
+    """Return a rotation matrix for ``outline @ matrix``. ``turn``: clockwise, in full turns."""
     angle = 2 * np.pi * turn
     return _line((np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle)))
 

@@ -29,11 +29,11 @@ def group_photos(candidates: Sequence[Candidate], links: Sequence[tuple[int, int
     """Group photos of one picture or product.
 
     Linked photos that have a split are always in one group, even if their splits differ. A photo without a
-    split joins the groups linked to it, in the order of SHA-256. It is excluded if these groups have different splits.
+    split then merges the groups linked to it, in the order of SHA-256. If their splits differ, the photo is excluded.
 
     Returns:
-        The group index of each remaining candidate, by position. For each excluded candidate, the positions of two
-        linked photos in different splits.
+        Two dictionaries by position: the group of each remaining candidate, and for each excluded candidate the
+        positions of two linked photos in different splits.
     """
     count, edges = _edges(candidates, links)
     asks = np.zeros(count, bool)
@@ -79,7 +79,7 @@ def _join_hosts(
 
 
 def _edges(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) -> tuple[int, npt.NDArray[np.intp]]:
-    """Link photos of one picture. Each product and each earlier group is an extra node of the graph."""
+    """Link photos. Each product and each earlier group becomes an extra node, linked to its photos."""
     edges = [
         *links,
         *links_of((a.sha256, a.split is None) for a in candidates),
@@ -105,11 +105,11 @@ def assign_splits(
 ) -> Assignment:
     """Give every photo a split.
 
-    Splits from the user or an earlier training do not change. A new photo goes into the split of its group, and is
-    excluded if its group is in two splits. All other groups are divided 80/10/10, stratified by class. If the user's
-    splits lack validation or test, a first training takes the missing split from the training photos. Photos marked as
-    open go to training or to a missing split. Photos that a model chose for review go to training with their
-    whole group, or are excluded if the group is in validation or test.
+    Splits of the user or an earlier training do not change. A new photo goes into the split of its group, and is
+    excluded if its group is in two splits. All other groups are divided 80/10/10, stratified by class. If the
+    user's splits have no validation or no test photos, a first training moves training photos there. Photos marked as
+    open go to training, or to a split that the user left empty. Photos that a model chose for review go to training
+    with their whole group, or are excluded if the group is in validation or test.
 
     ``links``: pairs of photos of the same picture, as positions in ``candidates``. Photos with the same product,
     content or earlier group always belong together. ``fix_leaks`` drops training photos whose group is also in
@@ -119,8 +119,8 @@ def assign_splits(
     is_extended = any(candidate.fixed for candidate in candidates)
     if without and not is_extended and any(candidate.split for candidate in candidates):
         msg = (
-            f"Expected a split for every photo or for none, got none for {without[0]}; write open as the "
-            "split to let Hangtag choose it."
+            f"Expected a split for every photo or for none, got none for {without[0]}; to let Hangtag "
+            "choose, write 'open' as the split."
         )
         raise DataError(msg)
     groups, bridges = group_photos(candidates, links)
@@ -205,7 +205,7 @@ def share_out(
 ) -> list[Split]:
     """Assign each group of a class, in the order of ``sizes``, to the split furthest below its share.
 
-    Validation and test each get about a tenth of the class. A group too large for validation or test goes to training.
+    About a tenth of the class goes to validation, and a tenth to test. A group too large for both goes to training.
     If a class has two groups, one goes to validation or test. If a class has three groups, each split gets one.
     ``placed``: the number of photos of the class that each split already has.
     """

@@ -27,9 +27,9 @@ class Candidate:
     Attributes:
         split: from the user or from an earlier training, or None if undecided.
         group: the name of the photo's group in the earlier training. None for a new photo.
-        present: false if a photo of an earlier training is missing from the data.
+        present: false if the photo is only in an earlier training.
         earlier_label: the photo's class in that training, or None for a new photo.
-        open: whether the user marked the split as ``open``, so that Hangtag chooses it.
+        open: whether the user wrote ``open`` as the split. Hangtag then chooses it.
         chosen: whether a model chose the photo for review, so that it is used only for training.
     """
 
@@ -59,8 +59,8 @@ class Candidate:
 class AssignedPhoto:
     """A photo with its split, for this training and all later trainings.
 
-    The photos of a ``group`` show one picture or one product. Later trainings keep the group's name.
-    ``present`` is false for an earlier photo that this training does not use. A ``chosen`` photo was chosen for review
+    Photos of one ``group`` show the same picture or product. Later trainings keep the group's name.
+    ``present`` is false if only an earlier training used the photo. A ``chosen`` photo was chosen for review
     by a model, and is only used for training.
     """
 
@@ -141,9 +141,9 @@ def match_earlier(
     """Find each photo in an earlier training, by its content or by its path.
 
     A photo with the content of an earlier photo is the same photo, maybe renamed. If the earlier content is gone, a
-    photo at the earlier path is the same photo, edited. A matched photo keeps its split and group, but not its label.
-    Among earlier copies at other paths, a copy in test is preferred, then a copy in val. An additional copy is a new
-    photo. Earlier photos without a match come last, with ``present`` false.
+    photo at the earlier path is the same photo, edited. A matched photo keeps its split and group, not its label.
+    If a photo matches copies at other paths, test is preferred, then val. Additional copies are new photos. Earlier
+    photos without a match come last, with ``present`` false.
     """
     today = [
         Candidate(p.path, p.label, s, p.product, p.split, open=p.open, chosen=p.chosen)
@@ -178,9 +178,9 @@ def _absent(row: AssignedPhoto) -> Candidate:
 def _matched(
     today: Sequence[Candidate], earlier: Sequence[AssignedPhoto], least: Mapping[str, AssignedPhoto]
 ) -> list[int | None]:
-    """For each photo, the index of its row in ``earlier``, or None. No row has two photos.
+    """For each photo, return the index of its row in ``earlier``, or None. Each row is used once at most.
 
-    ``least``: one earlier photo for each SHA-256, from test or validation if possible.
+    ``least`` maps each SHA-256 to an earlier photo. Test is preferred, then validation.
     """
     rows_of: list[int | None] = [None] * len(today)
     asking = dict(enumerate(today))

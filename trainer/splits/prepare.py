@@ -36,7 +36,7 @@ _FEW_OUTLIERS: Final = 10
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """Options for the splits. ``earlier``: photos of an earlier training, which keep their splits."""
+    """Options for the splits. ``earlier``: photos of an earlier training. Their splits do not change."""
 
     seed: int = 0
     earlier: Sequence[AssignedPhoto] = ()
@@ -45,7 +45,7 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The photos of a training with their splits, and remarks for the user, one per line."""
+    """The photos of a training with their splits, and notes for the user."""
 
     photos: list[AssignedPhoto]
     excluded: list[Exclusion]
@@ -86,7 +86,7 @@ def prepare(
     if earlier and not any(candidate.present and candidate.fixed for candidate in candidates):
         msg = (
             f"Expected some of the earlier training's {len(earlier):,} photos in the data, such as {earlier[0].path}, "
-            "found none; pass the splits of a training on these photos."
+            "found none; pass splits of the same photos."
         )
         raise DataError(msg)
     candidates, relations = _relate(candidates, statistics, advance)
@@ -133,8 +133,8 @@ def _without(
 ) -> tuple[list[Candidate], list[tuple[int, int]]]:
     """Remove excluded candidates. Returns the others, and links between copies of a picture.
 
-    An excluded photo of an earlier training is returned with ``present`` false. ``pictures``: the index of each
-    candidate's picture. The last candidates have none.
+    Excluded photos of an earlier training are also returned, with ``present`` false. ``pictures``: the index of each
+    candidate's picture. It is shorter if the last candidates have no picture.
     """
     left = [place for place, one in enumerate(candidates) if place not in excluded or one.fixed]
     remaining = [replace(candidates[p], present=candidates[p].present and p not in excluded) for p in left]
@@ -165,7 +165,7 @@ def decode_all(
 def decode(
     hashed: Sequence[tuple[LabeledPhoto, str]], store: PixelStore, advance: Advance
 ) -> tuple[list[tuple[LabeledPhoto, str]], list[Exclusion]]:
-    """Like :func:`decode_all`, for photos with known SHA-256."""
+    """Decode photos whose SHA-256 is known; see :func:`decode_all`."""
     _add({sha256: photo.path for photo, sha256 in hashed if store.lacks(sha256)}, store, advance)
     readable, faulty = [], []
     for photo, sha256 in hashed:
@@ -227,7 +227,7 @@ def _notes(
     if repeats := len(used) - len({photo.group for photo in used}):
         yield f"{number_of(repeats, 'photo repeats', 'photos repeat')} the picture or the product of another photo"
     if disputed:
-        yield f"{disputed:,} validation and test photos have a duplicate with another label: see hangtag check"
+        yield f"{disputed:,} validation and test photos have a copy with another label: see hangtag check"
     if outliers := Counter(photo.split for photo in used if photo.label == NONE):
         yield _note_on_outliers(outliers[Split.TRAIN], outliers.total())
     yield from _notes_on_earlier(candidates, used)
@@ -237,7 +237,7 @@ def _notes(
         whole = sum(photo.split is split for photo in used)
         yield (
             f"{leaks[split]:,} of {whole:,} {split.word} photos ({leaks[split] / whole:.1%}) share a picture or "
-            "product with a training photo, so the figures are too high; --fix-leaks drops the copies from training"
+            "product with a training photo. The figures are too high; --fix-leaks drops the copies from training"
         )
     untrained = {exclusion.path for exclusion in excluded if exclusion.reason == "class_not_trained"}
     noted = {candidate.label for candidate in candidates if candidate.path in untrained}  # in other notes

@@ -13,11 +13,11 @@ from trainer.data.dataset import Exclusion, Split
 from trainer.splits.assigned import AssignedPhoto, Assignment, Candidate
 
 LISTED: Final = 3
-"""The largest number of classes in a note."""
+"""Notes name at most this many classes."""
 
 
 def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> tuple[dict[int, Exclusion], int]:
-    """Photos to exclude, by position, and the number of kept photos that have a copy with another label.
+    """Find photos to exclude. Also count the photos that are kept although a copy has another label.
 
     If copies have different labels and no split, all are excluded. A photo without a split is excluded if a copy has
     a split and another label. If copies with splits have different labels, the copies in training are excluded, too.
@@ -42,7 +42,7 @@ def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> t
             photo = candidates[place]
             other = next(candidates[p] for p in present if candidates[p].label != photo.label)
             message = (
-                f"This photo has the label {photo.label}, and its copy {other.path} has the label {other.label}; "
+                f"This photo has the label {photo.label}, but its copy {other.path} has the label {other.label}; "
                 "remove the wrong file."
             )
             excluded[place] = Exclusion(photo.path, "label_conflict", message)
@@ -66,7 +66,7 @@ def _disagree(candidates: Sequence[Candidate], places: Collection[int]) -> bool:
 
 
 def count_leaks(photos: Sequence[AssignedPhoto]) -> Counter[Split]:
-    """For each split, count the photos whose group is also in an earlier split, in the order train, val, test."""
+    """Count photos by split if their group is also in an earlier split (order: train, val, test)."""
     ranks: dict[str, int] = {}
     used = [photo for photo in photos if photo.present]
     for photo in used:
@@ -110,7 +110,7 @@ def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str
     """Exclude photos of classes without training photos. Notes name the classes without validation or test photos.
 
     Raises DataError unless two classes and a validation photo remain. Excluded photos of ``earlier_groups`` are
-    returned with ``present`` false.
+    kept in the result, with ``present`` false.
     """
     products = [photo for photo in photos if photo.present and photo.label != NONE]
     trained = {photo.label for photo in products if photo.split is Split.TRAIN}
@@ -128,9 +128,8 @@ def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str
         raise DataError(msg)
     if not any(photo.split is Split.VAL and photo.label in trained for photo in products):
         msg = (
-            "Expected validation photos, found none. No training photo can be moved to validation, because each of "
-            f"{', '.join(map(brief, sorted(trained)))} has at most one picture or product that is only in "
-            "training; add photos."
+            "Expected validation photos, found none. Hangtag can move training photos to validation if a class has two "
+            f"pictures or products outside test, but {', '.join(map(brief, sorted(trained)))} have fewer; add photos."
         )
         raise DataError(msg)
     notes = [

@@ -82,7 +82,7 @@ def test_classes_of_which_little_is_known_are_named() -> None:
     counts = {**material.prepared_counts, Split.TRAIN: {"dress": 200, "hat": 4, "vase": 29}}
     card = model_card(replace(material, prepared_counts=counts))
     assert "Classes with fewer than 30 training photos: hat (4), vase (29)." in card
-    assert "Classes without test photos, and so without figures: vase." in card
+    assert "These classes have no test photos, and therefore no figures: vase." in card
 
 
 def test_names_mean_nothing_but_themselves() -> None:
