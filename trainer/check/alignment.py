@@ -26,14 +26,14 @@ class PairFit:
     boxes: Floats
     likeness: Floats  # correlation of the fine details
     difference: Floats  # mean over the pixels of the largest channel difference, 0 to 255
-    worst: Floats  # mean difference of the worst cell (4 by 4 pixels), minus the mean difference of the picture
+    worst: Floats  # largest mean difference of a cell (4 by 4 pixels), minus the picture's mean difference
     tint: Floats  # mean chroma difference, relative to the second picture's chroma
 
 
 def fit_pairs(firsts: Floats, seconds: Floats, boxes: Floats) -> PairFit:
-    """Align pairs of pictures ``float32 (n, S, S, 3)``, with values from 0 to 255.
+    """Align pairs of pictures.
 
-    ``boxes``: initial guesses ``(n, 4)``.
+    ``firsts``, ``seconds``: ``float32 (n, S, S, 3)``, 0 to 255. ``boxes``: initial guesses ``(n, 4)``.
     """
     first, second = _softened(_planes(firsts)), _softened(_planes(seconds))
     boxes = _registered(_grey(first), _grey(second), boxes)
@@ -102,7 +102,6 @@ def _cut(planes: Floats, boxes: Floats) -> Floats:
 
 
 def _mixes(starts: Floats, stops: Floats, side: int) -> Floats:
-    """Linear interpolation matrices ``(n, S, S)``, with ``S`` samples in each box."""
     places = (starts[:, None] + (stops - starts)[:, None] * _middles(side)) * side - np.float32(0.5)
     distances = np.abs(places.clip(0, side - 1)[:, :, None] - np.arange(side, dtype=np.float32))
     mixes: Floats = np.maximum(np.float32(1) - distances, np.float32(0))

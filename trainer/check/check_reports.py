@@ -1,4 +1,4 @@
-"""Reports of a check: sentences, an HTML page, ``check.json`` and ``check.csv``."""
+"""Reports a check in sentences, in an HTML page, and in ``check.json`` and ``check.csv``."""
 
 import json
 import re
@@ -57,11 +57,11 @@ _FACTS: Final = {
 _Couple = tuple[int, int, str]
 """The positions of two photos in the data, and their relation."""
 _Tile = tuple[int, str, list[Any]]
-"""A photo on the page: its position, a title (by default its class), and lines of text."""
+"""A photo on the page: the position in the data, the title (if empty, the class), and lines of text."""
 
 
 def leak_sentences(checkup: Checkup) -> list[str]:
-    """Sentences on leaks into test and validation photos."""
+    """Describe the leaks into test and validation photos."""
     photos, sentences = checkup.scanned.photos, []
     for split in (Split.TEST, Split.VAL):
         leaks = [leak for leak in checkup.relations.leaks if photos[leak.photo].split is split]
@@ -127,7 +127,7 @@ def property_sentences(checkup: Checkup) -> list[str]:
 
 
 def shortcut_sentences(checkup: Checkup) -> list[str]:
-    """Sentences on accidental features that predict classes, best feature first."""
+    """Describe the accidental features that predict classes, best feature first."""
     return [guess.sentence() for guess in checkup.guesses if guess.is_shortcut]
 
 

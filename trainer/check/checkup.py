@@ -28,8 +28,8 @@ SMALLEST_SIDE: Final = 64
 
 MOST_OF_A_CLASS: Final = 0.5
 LEAST_OF_A_CLASS: Final = 8
-"""An issue is reported for a class instead of its photos if the class has at least ``LEAST_OF_A_CLASS`` photos, and
-more than the share ``MOST_OF_A_CLASS`` have the issue."""
+"""If more than the share ``MOST_OF_A_CLASS`` of a class has an issue, the report lists the class, not its photos.
+Classes with fewer than ``LEAST_OF_A_CLASS`` photos are never listed."""
 
 BLURRY: Final = 0.29
 SHARP_STEP: Final = 36
@@ -48,7 +48,7 @@ class Issue(StrEnum):
     """Issues of photos, most serious first. The names are also columns of ``check.csv``."""
 
     def __new__(cls, value: str, meaning: str) -> Self:
-        """Create an issue. ``meaning`` explains it to users."""
+        """``meaning``: the explanation for users."""
         issue = str.__new__(cls, value)
         issue._value_, issue.meaning = value, meaning
         return issue
@@ -60,7 +60,7 @@ class Issue(StrEnum):
     TRUNCATED = "truncated", "the file ends too early"
     UNSUPPORTED = "unsupported", "the file has a format that Hangtag does not read"
     WRONG_EXTENSION = "wrong_extension", "the file's extension does not match its content"
-    LEAK = "leak", "the same picture or product is in an earlier split (train, val, test)"
+    LEAK = "leak", "the same picture or product is in an earlier split (order: train, val, test)"
     LABEL_CONFLICT = "label_conflict", "the same picture has two labels"
     PLACEHOLDER = "placeholder", "many rows show this picture, such as 'image not available'"
     EXACT_DUPLICATE = "exact_duplicate", "the same pixels as another photo"
@@ -101,10 +101,10 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class PhotoIssues:
-    """The issues of single photos. Every array has one value per photo. Scores go from 0, the worst, to 1.
+    """The issues of single photos. Every array has one value per photo. Scores go from 0 (worst) to 1.
 
-    ``properties``: for each class, the issues that more than half of its photos have, and their shares. These photos
-    are not flagged.
+    ``properties``: for each class, the issues that more than half of its photos have, and their shares. ``flags``
+    omits these issues.
     """
 
     scores: Mapping[Issue, Scores]
@@ -214,7 +214,7 @@ class Checkup:
 
     @cached_property
     def scores(self) -> Mapping[Issue, Scores]:
-        """Scores of each issue, from 0, the worst, to 1."""
+        """The scores of each issue, from 0 (worst) to 1."""
         relations = self.relations
         places_of = {
             Issue.PLACEHOLDER: itertools.chain(*relations.placeholders),

@@ -48,7 +48,7 @@ _SIDES: Final = ((0.0, 1 - _LARGEST_CUT), (_LARGEST_CUT, 1.0), (_LARGEST_CUT / 2
 _BOXES: Final = np.array(
     [(0, 0, 1, 1), *((left, top, right, bottom) for left, right in _SIDES for top, bottom in _SIDES)], np.float32
 )
-"""``float32 (10, 4)``: the whole photo and nine crops, as left, top, right and bottom."""
+"""The boxes of the whole photo and nine crops, ``float32 (10, 4)``: left, top, right, bottom."""
 
 _LEAST_LIKENESS: Final = 0.96
 _LARGEST_DIFFERENCE: Final = 8.0
@@ -66,7 +66,7 @@ _HOPEFUL_DIFFERENCE: Final = 20.0
 _HOPEFUL_WORST: Final = 45.0
 """Pairs that differ more than this at icon size (16 pixels) are not compared at full size."""
 _MOST_PROOFS: Final = 6
-"""Only this many candidates of a photo are tested."""
+"""The largest number of candidates that are tested for one photo."""
 
 _CHUNK: Final = 1024
 _COPIES_AT_A_TIME: Final = 64
@@ -171,10 +171,10 @@ def _chunks(count: int, size: int) -> list[Places]:
 
 
 def _described(copies: Pixels, boxes: Floats) -> Floats:
-    """Descriptors of the boxes ``(b, 4)`` in small copies ``uint8 (n, 64, 64, 3)``.
+    """Compute a descriptor of each box ``(b, 4)`` in each small copy ``uint8 (n, 64, 64, 3)``.
 
-    A descriptor is a cosine transform of brightness and colours, without the means, ``float32 (b, n, _SIZE)``. The norm
-    of a descriptor is 1, or less at low contrast. Colours distinguish a red shirt from the same shirt in blue.
+    A descriptor is a cosine transform of brightness and colours that ignores their means. Its norm is 1, or less at low
+    contrast. Colours distinguish a red shirt from the same shirt in blue. Returns ``float32 (b, n, _SIZE)``.
     """
     colours = copies.astype(np.float32)
     light = colours @ _GREY

@@ -36,8 +36,8 @@ def make_outside(data: Path, folder: Path, option: str) -> None:
 def photos_to_move(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
     """The photos that would harm training, with the reasons.
 
-    Of copies with different labels, only those in the earliest split are moved. Photos without a split come before
-    train, val and test. Photos are not moved if their file changed after hashing, or if their host failed.
+    If copies have different labels, the copies in the earliest split are moved (order: no split, train, val, test).
+    Photos are not moved if their file changed after hashing, or if their host failed.
     """
     photos, relations = checkup.scanned.photos, checkup.relations
     chosen = {

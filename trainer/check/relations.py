@@ -15,7 +15,7 @@ from trainer.data.photo_cache import StatisticsStore
 
 PLACEHOLDER_ROWS: Final = 10
 PLACEHOLDER_ROWS_OF_ONE_LABEL: Final = 20
-"""A picture with this many copies is a placeholder. With several labels, ``PLACEHOLDER_ROWS`` is enough."""
+"""A picture with this many copies is a placeholder. With several labels, ``PLACEHOLDER_ROWS`` copies are enough."""
 
 
 class LeakKind(StrEnum):
@@ -28,7 +28,7 @@ class LeakKind(StrEnum):
 
 @dataclass(frozen=True)
 class Leak:
-    """Positions of a leak: ``twin`` is in an earlier split (train, val, test) than ``photo``."""
+    """The positions of a photo and of its twin in an earlier split (order: train, val, test)."""
 
     photo: int
     twin: int
@@ -63,7 +63,7 @@ def relate(
     store: StatisticsStore,
     on_photo: Callable[[int, int], None],
 ) -> Relations:
-    """Find photos of the same picture. ``on_photo`` is called with (searched photos, all photos)."""
+    """Find photos of the same picture. ``on_photo`` is called with the numbers (done, total)."""
     digests = store.statistics(sha256s)["pixels"].to_pylist()
     same = _places(digests)
     firsts = [places[0] for places in same.values()]

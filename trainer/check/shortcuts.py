@@ -30,8 +30,8 @@ LEAST_GAIN: Final = 0.1
 LEAST_SHARE: Final = 0.25
 LEAST_SHARE_OF_PAIR: Final = 0.5
 """The baseline always guesses the most frequent class. A shortcut gains at least ``LEAST_GAIN`` in accuracy. It also
-corrects at least ``LEAST_SHARE`` of the baseline's errors, or ``LEAST_SHARE_OF_PAIR`` for a pair of classes. The
-gain must be statistically significant.
+corrects at least the share ``LEAST_SHARE`` of the baseline's errors (for a pair of classes, ``LEAST_SHARE_OF_PAIR``).
+The gain must be statistically significant.
 """
 
 _ERRORS: Final = 3.0
@@ -55,7 +55,7 @@ class Guess:
     """The cross-validated accuracy of guessing the class from one accidental feature.
 
     ``majority`` is the accuracy of always guessing the most frequent class. ``pair``: the two classes that the
-    feature distinguishes best. ``pair_stands_out``: neither the product nor chance explains the pair's accuracy.
+    feature distinguishes best. ``pair_stands_out``: whether ``pair_accuracy`` is due to neither chance nor the product.
     """
 
     feature: str

@@ -72,7 +72,7 @@ class Labels:
 class CorrectedResult:
     """Row counts of a corrected result.
 
-    In a job with several models, ``changed`` to ``in_conflict`` add up the rows of all questions.
+    In a job with several models, each row count is the sum over all questions.
 
     Attributes:
         output: the path or URL of the corrected copy.
@@ -112,7 +112,7 @@ def find_labels(name: str, jobs: str) -> Labels:
             raise InputError(msg)
         return Labels(job, path)
     if path.suffix.lower() in OUTPUT_SUFFIXES or os.sep in name:
-        msg = f"Expected a result of hangtag label at {name}, found none; check the path."
+        msg = f"Expected an output file of hangtag label, found no {name}; check the path."
         raise InputError(msg)
     return Labels(Jobs(open_storage(jobs)).find(name), None)
 
@@ -383,7 +383,7 @@ class Correcting:
         return np.select([label, remark], [_LABEL, _REMARK], _NO_ANSWER).astype(np.int8)
 
     def answered(self, part: pa.Table, rows: pa.Table, silent: pa.ChunkedArray) -> tuple[pa.Table, pa.ChunkedArray]:
-        """Apply reviewers' answers to a part file, for the products' labels.
+        """Apply reviewers' answers to a part file, before products get labels.
 
         Rows with a remark, and ``silent`` rows without an answer, do not vote. Also returns the rows on which
         reviewers disagree.

@@ -43,10 +43,10 @@ _MOST_NAMES: Final = 10
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """Options of an import. A missing image option is read from the job or run next to the file.
+    """Options of an import. If an image option is None, its value comes from the job or run next to the file.
 
-    ``reviewer``: the name for rows without a reviewer. ``new_labels``: unknown labels to accept. The ``prefix`` of
-    Hangtag's columns and the model's ``classes`` come from the job or run. Labels in ``above_classes`` are refused.
+    ``reviewer``: the name for rows without a reviewer. ``new_labels``: unknown labels to accept. The job or run
+    sets ``prefix`` (of Hangtag's columns) and ``classes`` (of the model). Labels in ``above_classes`` are refused.
     """
 
     reviewer: str | None = None
@@ -194,7 +194,7 @@ def _completed(file: Path, options: ImportOptions, job: Job | None) -> ImportOpt
 
 
 def _moved_prefix(file: Path, options: ImportOptions, *, accept: bool) -> str:
-    """The prefix of Hangtag's columns in a file outside its job's folder. A catalogue may have ``incorrect_label``."""
+    """The prefix of Hangtag's columns in a file outside its job's folder. ``incorrect_label`` has no prefix."""
     names: Sequence[str] = _reader(file, options).schema.names if file.is_file() else ()
     ends = [name.removesuffix(CORRECT_LABEL) for name in names if name.endswith(CORRECT_LABEL)]
     own = [prefix for prefix in ends if {f"{prefix}label", f"{prefix}sha256"} & set(names)]
@@ -202,8 +202,8 @@ def _moved_prefix(file: Path, options: ImportOptions, *, accept: bool) -> str:
         return ""
     if not accept:
         msg = (
-            f"Expected {file} in its job's folder: its columns begin with {own[0]}, which may be a question; copy it "
-            "there. Without the job, pass the question's own file as --corrections."
+            f"Expected {file} in its job's folder: its columns begin with {own[0]}, which may be a question's name; "
+            "copy it there. Without the job, pass the question's own file as --corrections."
         )
         raise InputError(msg)
     return own[0]

@@ -67,7 +67,7 @@ def import_and_show(
     if not done.file.votes:
         msg = (
             f"Expected an answer in {file}, found none in {number_of(done.file.rows, 'row')}; write the right "
-            f"label into the column {CORRECT_LABEL} (also if the model was right), and import the file again."
+            f"label into the column {CORRECT_LABEL}, even where the model was right, and import the file again."
         )
         raise NothingNewError(msg)
 

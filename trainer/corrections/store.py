@@ -29,7 +29,7 @@ _TAIL_BYTES: Final = 4096
 
 @dataclass(frozen=True)
 class Added:
-    """The result of adding votes. ``known`` counts votes that the file had. ``all`` has the new votes, too."""
+    """The result of adding votes. ``known``: number of votes already in the file. ``all``: old and new votes."""
 
     votes: tuple[Vote, ...]
     known: int
@@ -59,7 +59,7 @@ class CorrectionStore:
         return CorrectionStore(place) if name else self
 
     def question_files(self) -> list[Path]:
-        """The corrections files of single questions, next to this file."""
+        """The corrections file of each question, in the folder of this file."""
         return sorted(self.path.parent.glob(f"{escape(self.path.stem)}-*{self.path.suffix}"))
 
     def votes(self) -> tuple[Vote, ...]:
@@ -110,8 +110,8 @@ class CorrectionStore:
     def add(self, timed: Sequence[Vote], untimed: Sequence[Vote] = ()) -> Added:
         """Add votes, and replace the file.
 
-        The time of an ``untimed`` vote is its file's modification time. It is skipped if it repeats the reviewer's last
-        vote on the photo, and its path is known.
+        The time of an ``untimed`` vote is its file's modification time. A repeat of the reviewer's last vote on the
+        photo is skipped, unless the path is new.
         """
         with self._alone():
             before = set(self._rows())
@@ -273,7 +273,7 @@ def _rows_words(numbers: Sequence[int]) -> str:
 def refuse_rows(path: Path, faults: Iterable[tuple[int, str]], to_do: str) -> InputError:
     """The error for invalid rows. A fault is (number, reason); number 1 is the first row below the header.
 
-    The message counts as a spreadsheet, where the header is row 1.
+    The message numbers rows as a spreadsheet does: the header is row 1.
     """
     by_reason: dict[str, list[int]] = {}
     for number, reason in faults:

@@ -69,7 +69,7 @@ OPEN: Final = "open"
 LEARN: Final = "learn"
 """In a split column: the photo is only for training, never for measurements."""
 _CYCLE: Final = ("dataset.csv", "collected.json")
-"""Files that a retraining cycle writes. Their class names may contain ``>``."""
+"""Files that a retraining cycle writes. Class names in these files may contain ``>``."""
 
 
 @lru_cache(maxsize=1024)
@@ -91,7 +91,7 @@ class LabeledPhoto:
             are only for training.
         sha256: SHA-256 of the file when it was labelled, or None if the file may change.
         error: why the photo is missing, if known.
-        cell: the URL, or the path relative to a URL, of a photo that :func:`fetch_photos` downloads.
+        cell: the absolute or relative URL of a photo that :func:`fetch_photos` downloads.
     """
 
     path: Path
@@ -279,7 +279,7 @@ def _inner_notes(root: Path, photos: Sequence[LabeledPhoto]) -> tuple[str, ...]:
     for top, name in inner:
         tops[name.casefold()].append(f"{top}/{name}")
     if len(tops) > 1 and (same := next((places for places in tops.values() if len(places) > 1), None)):
-        meant = "to use the inner folders as classes, move them into one folder, and merge equal names"
+        meant = "to use the inner folders as classes, move them into one folder, and merge folders with the same name"
         return (f"{same[0]} and {same[1]} belong to two classes; {meant}",)
     return tuple(f"folders inside {top}, such as {top}/{name}, are not separate classes" for top, name in inner)[:1]
 
@@ -431,8 +431,8 @@ def taxonomy_of(dataset: Dataset, listed: Mapping[str, str] | None) -> Taxonomy 
     if absent:
         msg = (
             f"Expected every class in the tree, but {', '.join(map(repr, absent[:10]))} "
-            f"{('is' if len(absent) == 1 else 'are')} missing; add a row for each, and leave the parent of the top "
-            "level empty."
+            f"{('is' if len(absent) == 1 else 'are')} missing; add a row for each class. At the top level, leave "
+            "the parent empty."
         )
         raise DataError(msg)
     parents = {label: parent for label, parent in listed.items() if parent}
@@ -465,7 +465,10 @@ def fetch_photos(dataset: Dataset, options: TableOptions, cache: Path, advance: 
         try:
             failures = _fetch(photos, {cell: place for cell, place in places.items() if not _is_here(place)}, advance)
         except OSError as error:
-            msg = f"Expected to write photos into {cache}, got {error}; set XDG_CACHE_HOME to a folder with space."
+            msg = (
+                f"Expected to write photos into {cache}, got {error}; set XDG_CACHE_HOME to a folder with enough free "
+                "space."
+            )
             raise InputError(msg) from error
 
     def brought(photo: LabeledPhoto) -> LabeledPhoto:

@@ -1,8 +1,8 @@
-"""The on-disk cache of decoded photos: image statistics with small copies, and pixels for training.
+"""The on-disk cache of decoded photos. It holds image statistics, small copies, and pixels for training.
 
-A cache is a folder of shards. Each pass over new photos adds shards. A shard has two files: ``<id>.arrays``,
-``uint8 (n, S, S, 3)``, and ``<id>.parquet``, with a row per photo and the SHA-256 of its file. Without its ``.parquet``
-file, a shard is incomplete. Photos of a damaged or deleted shard are decoded again.
+A cache is a folder of shards. Each pass over new photos adds shards. A shard has two files. ``<id>.arrays`` holds
+pixels, ``uint8 (n, S, S, 3)``. ``<id>.parquet`` has a row with the SHA-256 of each photo's file. Without its
+``.parquet`` file, a shard is incomplete. Photos of a damaged or deleted shard are decoded again.
 """
 
 import json
@@ -178,7 +178,7 @@ class StatisticsStore(_PhotoCache):
         return pa.concat_tables(self._tables).take(places)
 
     def copies(self, sha256s: Sequence[str]) -> Pixels:
-        """The small copies of some photos, ``uint8 (n, 64, 64, 3)``, in the order of ``sha256s``."""
+        """The photos' small copies in the order of ``sha256s``: ``uint8 (n, 64, 64, 3)``."""
         pixels = np.empty((len(sha256s), COPY_SIDE, COPY_SIDE, 3), np.uint8)
         with _writing(self._folder), ExitStack() as stack:
             files: dict[int, int] = {}
@@ -204,7 +204,7 @@ class PixelStore(_PhotoCache):
         self._mapped.append(np.memmap(arrays, np.uint8, "r").reshape(-1, self._side, self._side, 3))
 
     def take(self, sha256s: Sequence[str]) -> Pixels:
-        """The pixels of some files, ``uint8 (n, S, S, 3)``, in the order of ``sha256s``."""
+        """The photos' pixels in the order of ``sha256s``: ``uint8 (n, S, S, 3)``."""
         pixels = np.empty((len(sha256s), self._side, self._side, 3), np.uint8)
         for place, sha256 in zip(pixels, sha256s, strict=True):
             shard, row = self._rows[sha256]

@@ -104,7 +104,7 @@ def file_sha256(path: Path) -> str:
 
 
 def sha256_now(path: Path) -> str | None:
-    """Like :func:`file_sha256`, or None if the file cannot be read."""
+    """The SHA-256 of a file, or None if the file cannot be read."""
     try:
         return file_sha256(path)
     except ImageError:
@@ -145,8 +145,8 @@ class ImageStatistics:
         grey: whether all pixels of the small copy are grey.
         brightness_5, brightness_99: percentiles of the perceived brightness, 0 to 1.
         entropy: entropy of the histograms, in bits.
-        edges, histogram_spread: standard deviations of edge strength and grey histogram, in a copy of 64 px.
-        steepest: 99.9th percentile of differences between neighbouring pixels (0 to 255), in a copy of 512 to 1,023 px.
+        edges, histogram_spread: standard deviations of edge strength and grey histogram, in a copy of at most 64 px.
+        steepest: 99.9th percentile of pixel differences between neighbours, 0 to 255, in a copy of at most 1,023 px.
         border_red, border_green, border_blue: mean of the outermost pixels, 0 to 255.
         pixels: digest of all pixels, regardless of the file format.
     """

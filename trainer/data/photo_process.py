@@ -2,8 +2,8 @@
 
 Run as ``python -P -m trainer.data.photo_process ARRAYS_FILE TIMEOUT_S [SPEC_JSON]``. Each input line is ``[ROW,
 "PATH"]``. With SPEC_JSON, row ROW of ARRAYS_FILE gets the preprocessed pixels. Without SPEC_JSON, the row gets the
-small copy, and the printed line has the ``statistics``. If the file is readable, the line also has its ``sha256``.
-``kind`` and ``message`` describe a fault.
+small copy, and the printed line has the ``statistics``. If the file is readable, the line also has the file's
+``sha256``. ``kind`` and ``message`` describe a fault.
 """
 
 import hashlib

@@ -42,7 +42,7 @@ class NewCycle:
     tools: CycleTools
 
     def undrifted(self, note: Callable[[str], None]) -> str | None:
-        """Return None if a job's photos have drifted since the champion's promotion, or else why no cycle begins."""
+        """Return why no cycle begins, or None if a job's photos have drifted since the champion's promotion."""
         name, jobs = self.config.name, self.config.drift.jobs
         if not jobs:
             msg = 'Expected folders of jobs for the drift check, found none; set jobs = ["jobs"] under [drift].'
@@ -102,10 +102,9 @@ class NewCycle:
         )
 
     def _splits_to_extend(self, champion: int, finished: Sequence[CycleFolder]) -> Path | None:
-        """The earlier splits to extend, if any.
+        """The splits come from the latest finished cycle, the champion, or the settings, in this order.
 
-        The splits come from the latest finished cycle, the champion, or the settings, in this order. The champion's
-        splits are preferred if they contain the cycle's splits.
+        The champion comes first if its splits contain the latest cycle's splits.
         """
         name = self.config.name
         own = self.registry.training(name, champion, SPLITS_FILE) if champion else None
@@ -136,7 +135,7 @@ class NewCycle:
     def _make(self, folder: CycleFolder, splits: Path | None, champion: int, why: str) -> CycleFolder:
         name, history = self.config.name, self.registry.history(self.config.name)
         here = (int(cycle.path.name) for cycle in self.cycles.all())
-        # the history also has cycles of other machines
+        # the history also contains cycles from other machines
         elsewhere = (int(event.cycle) for event in history.events() if event.cycle and event.cycle.isdecimal())
         number = max([0, *here, *elsewhere]) + 1
         if splits:  # a copy, because a champion's files are deleted with its version

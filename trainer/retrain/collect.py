@@ -51,7 +51,7 @@ def collect(
         config: the settings of the retraining.
         folder: the folder of the cycle.
         earlier: folder of the last finished cycle, for comparison, or None for a first cycle.
-        known: photos in the splits to extend, compared with the data in a first cycle.
+        known: photos in the splits to extend. A first cycle compares the data with these photos.
         cache: folder for downloaded photos.
         advance: called with (``Fetching`` or ``Reading``, done, total).
     """
@@ -189,7 +189,7 @@ def _corrected(
 
 
 def _chosen(photos: Sequence[LabeledPhoto], voted: set[str], known: set[str]) -> list[LabeledPhoto]:
-    """Mark new photos that reviewers labelled: they are not a random sample."""
+    """Mark new photos that reviewers labelled, because such photos are not a random sample."""
     new = voted - known if known else set()
     return [replace(one, chosen=one.chosen or (one.split is None and one.sha256 in new)) for one in photos]
 

@@ -47,8 +47,8 @@ def compare(
     Both models skip missing and unreadable photos, which ``unread`` counts.
 
     Args:
-        challenger: the model to test, on the test photos in its splits.
-        champion: the current model, or None. Its splits list the test photos that were used to choose it.
+        challenger: the model to test. Its splits contain the test photos.
+        champion: the current model, or None. Its own test photos were used to choose it.
         classes: renamed and dropped classes of the champion.
         cache: folder for decoded photos.
         advance: called with (step, done, total).

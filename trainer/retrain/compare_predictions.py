@@ -41,8 +41,8 @@ class ModelPredictions:
     Attributes:
         labels: the classes of the columns of ``probabilities``.
         probabilities: ``float32 (n, classes)``.
-        sure: for each photo, whether the model labels it without review at ``precision``, ``(n,)``.
-        own_sure, own_precision: the same with the model's default precision.
+        sure: ``(n,)``, whether the model labels each photo without review at ``precision``.
+        own_precision: the model's default precision. own_sure: like ``sure``, at this precision.
     """
 
     name: str
@@ -94,8 +94,7 @@ def compare_predictions(
     """Compare both models on photos of the champion's classes. Photos of new classes test only the challenger.
 
     On a photo of a shared class, predicting a new or dropped class is wrong. ``unread`` is the number of test photos
-    that are left out. ``chosen_on`` has the SHA-256 of the photos that were used to choose the champion, or None if
-    unknown.
+    that are left out. ``chosen_on``: SHA-256 of each photo that was used to choose the champion, or None if unknown.
     """
     truths = np.array([photo.label for photo in photos], dtype=np.str_)
     after = challenger.answers({label: label for label in challenger.labels}, truths)
@@ -237,7 +236,7 @@ def _changes(
 
 
 Surety = tuple[Floats, Mask]
-"""A model's confidences ``(n,)``, and whether its labels are right ``(n,)``."""
+"""Two arrays ``(n,)``: a model's confidence in each label, and whether the label is right."""
 
 
 def _surety(answers: ModelAnswers, common: Mask) -> Surety:

@@ -1,7 +1,7 @@
 """The settings of ``hangtag retrain``, in a TOML file. Does not import TensorFlow.
 
-docs/reference/toml.md describes each key. Keys of ``[train]`` and ``[export]`` are options of ``hangtag train`` and
-``hangtag export``. Keys of ``[catalogue]`` are options of ``hangtag label``.
+docs/reference/toml.md describes each key. ``[train]`` and ``[export]`` contain options of these commands.
+``[catalogue]`` contains options of ``hangtag label``.
 """
 
 import os
@@ -199,7 +199,7 @@ class CatalogueSettings(_Section):
 
 
 class DriftSettings(_Section):
-    """``[drift]``: the jobs that ``--when drift`` checks: job folders, folders of jobs, or ``s3://`` URLs."""
+    """``[drift]``: the jobs that ``--when drift`` checks. Each path or ``s3://`` URL names a job or folder of jobs."""
 
     jobs: tuple[Place, ...] = ()
 

@@ -79,7 +79,7 @@ class Outcome(CycleRecord):
 
     Attributes:
         number: number of the cycle, or 0 if no cycle began.
-        champion: the compared champion, such as ``shop@3``, or without a comparison, the current champion.
+        champion: the compared champion, such as ``shop@3``. Without a comparison, the current champion.
         reasons: the gate's reasons against the challenger, or the reason why no cycle began.
         seconds: seconds of each step, over all processes that worked on the cycle.
     """
@@ -149,7 +149,7 @@ class Collected(CycleRecord):
 class PairedAccuracy(CycleRecord):
     """The accuracy of both models on the same test photos. For a single class, accuracy means recall.
 
-    ``champion`` is None if no photo is of the champion's classes. ``won``: how many photos only the challenger labels
+    ``champion`` is None if no photo has a class of the champion. ``won``: how many photos only the challenger labels
     right. ``lost``: how many photos only the champion labels right.
     """
 
@@ -174,7 +174,7 @@ class Brier(CycleRecord):
 
 
 class Calibration(CycleRecord):
-    """Expected calibration errors on photos of classes that both models have.
+    """The expected calibration error of each model, on photos of classes that both models have.
 
     The difference is challenger minus champion.
     """
@@ -200,7 +200,7 @@ class Automation(CycleRecord):
         challenger_precision: the champion's precision, or ``own_precision`` if the challenger has no threshold for it.
         champion, challenger, own: labels on photos of classes that both models have. ``own`` uses ``own_precision``.
         everywhere: labels of the challenger on all test photos, including new classes.
-        surest: the challenger's most confident labels, as many as in ``champion``.
+        surest: the challenger's ``champion.photos`` most confident labels.
         points: share of photos that the challenger labels without review, minus the champion's share.
     """
 
@@ -221,7 +221,7 @@ class Footprint(CycleRecord):
 
     Attributes:
         default_bytes: file size of the default variant.
-        compared_bytes: file size of the compared variant: float32 if the models have different default variants.
+        compared_bytes: file size of the compared variant (float32 if the default variants differ).
         images_per_s: speed of the compared variant on one thread.
     """
 
@@ -243,7 +243,7 @@ class TestChange(CycleRecord):
 
 
 class Comparison(CycleRecord):
-    """Champion and challenger on the same frozen test split (``comparison.json``).
+    """The comparison of both models on the same test split (``comparison.json``).
 
     Attributes:
         champion, challenger: names such as ``shop@3``. ``champion`` is None for a first model.
@@ -317,7 +317,7 @@ class GateVerdict(CycleRecord):
 
 
 class CatalogueDiff(CatalogueFigures, frozen=True):
-    """Champion and challenger on a sample of a catalogue's rows (``catalogue.json``)."""
+    """The comparison of both models on a sample of a catalogue's rows (``catalogue.json``)."""
 
     changed_share_95: Interval
 
@@ -330,7 +330,7 @@ class CycleFolder:
 
     dataset = Inside("dataset.csv")  # the cycle's photos and labels
     collected = Inside("collected.json")  # Collected
-    earlier = Inside("earlier.csv")  # a copy of the extended splits, if any
+    earlier = Inside("earlier.csv")  # a copy of the splits that the cycle extends
     start = Inside("cycle.json")
     run = Inside("run")  # the challenger's training
     splits = Inside("splits.csv")  # splits for the next cycle

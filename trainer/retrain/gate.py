@@ -27,7 +27,7 @@ COARSE_POINTS: Final = 5.0
 _NO_WORSE: Final = 0.2
 """The probability that the interval check passes a challenger whose accuracy fell by exactly the limit.
 
-This probability may be high, because the accuracy check also requires a better Brier score.
+A high value is safe, because the accuracy check also requires a better Brier score.
 """
 _MOST_NAMES: Final = 5
 _MB: Final = 1e6
@@ -35,7 +35,7 @@ _MB: Final = 1e6
 
 @dataclass(frozen=True)
 class Finding:
-    """A check's result. Its text is ``lead``, a sentence with ``details`` in brackets, then ``more``."""
+    """A check's result. ``details`` is part of the check's sentence, ``lead`` precedes it, and ``more`` follows."""
 
     figure: float | None
     limit: float | None
@@ -48,10 +48,7 @@ class Finding:
 
 
 def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDiff | None) -> GateVerdict:
-    """Test a challenger with all checks that apply. Without test photos the challenger fails.
-
-    A looser limit never makes a check fail.
-    """
+    """Test a challenger with all checks that apply. Without test photos the challenger fails."""
     checks = []
     for name, row in _TABLE.items():
         if finding := row.check(settings, comparison, catalogue):
@@ -124,7 +121,7 @@ def _interval(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
 
 
 def _bounds(interval: Interval, mistrust: float) -> Interval:
-    """One-sided confidence bounds from a 95% interval. ``mistrust``: probability of a value beyond a bound."""
+    """One-sided confidence bounds from a 95% interval. ``mistrust``: probability that a bound is wrong."""
     low, high = interval
     half = (high - low) / 2 * float(norm.isf(mistrust) / norm.isf(MISTRUST / 2))
     return (low + high) / 2 - half, (low + high) / 2 + half
@@ -160,7 +157,7 @@ def _loss(name: str, one: PairedAccuracy) -> str:
 
 
 def _is_blind(accuracy: PairedAccuracy, most: float, mistrust: float) -> bool:
-    """Whether there are too few photos to detect a loss of ``most`` points (0 means any loss)."""
+    """Whether there are too few photos to detect a loss of ``most`` points, or any loss if ``most`` is 0."""
     right = round((accuracy.champion or 0.0) * accuracy.photos)
     lost = min(right, accuracy.photos * most / 100) if most else right
     seen = difference_interval(0, lost, accuracy.photos) if accuracy.photos else (0.0, 0.0)
@@ -190,7 +187,7 @@ def _vanished_classes(_: GateSettings, comparison: Comparison, __: CatalogueDiff
 
 
 def _min_accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """The result is doubtful if always guessing the most frequent class may be as accurate."""
+    """The result is doubtful if the model may be no better than always guessing the most frequent class."""
     photos, accuracy, limit = comparison.all_photos, comparison.challenger_all, limits.min_accuracy
     if comparison.champion is not None and not limit:
         return None
@@ -215,10 +212,10 @@ def _calibration(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
 
 
 def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """Fails if clearly more photos go to review. If the precisions differ, the result is doubtful instead.
+    """Fails if clearly more photos go to review than before.
 
-    Thresholds from few photos vary by chance. The check therefore also passes if the challenger's most confident
-    labels, as many as the champion's, contain no more errors.
+    If the precisions differ, a loss makes the result doubtful. Thresholds from few photos vary by chance. The check
+    therefore also passes if the challenger makes no more errors than the champion in the same number of labels.
     """
     automation, photos, most = comparison.automation, comparison.photos, limits.max_coverage_loss_points
     if automation is None:

@@ -60,7 +60,7 @@ def log_cycle(uri: str, experiment: str, cycle: CycleFolder, outcome: Outcome) -
     try:
         return _log(MlflowClient(tracking_uri=uri), experiment, cycle, outcome)
     except Exception as error:  # noqa: BLE001 - a client of any file store may raise anything
-        msg = f"Expected MLflow at {uri} to log the cycle, got: {' '.join(str(error).split()) or type(error).__name__}"
+        msg = f"Expected to log to MLflow at {uri}, got: {' '.join(str(error).split()) or type(error).__name__}"
         place = urlsplit(uri).netloc
         # the original error may contain the password
         raise TrackingError(msg.replace(place, place.rpartition("@")[2])) from None
@@ -129,7 +129,7 @@ class CycleTools:
 
     @staticmethod
     def train(request: "TrainRequest", run: Path, cache: Path, view: "TrainingView") -> None:
-        """Train a challenger from the beginning."""
+        """Train a challenger from scratch."""
         load_tensorflow()
         from trainer.train import train
 
