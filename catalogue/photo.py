@@ -1,4 +1,4 @@
-"""A row's photo: where it is, and the result of reading it."""
+"""Finds the photo of a row, and reads photos on this machine."""
 
 import binascii
 import logging
@@ -59,7 +59,7 @@ ReadPhoto = Callable[[], bytes]
 
 @dataclass(frozen=True)
 class PhotoRequest:
-    """A row's photo to read."""
+    """A request to read a row's photo."""
 
     chunk: int
     row: int  # position in the chunk
@@ -74,7 +74,7 @@ class Photo:
         outcome: the bytes or an error. None if the host answers 304 (not modified) to ``etag``.
         url: the photo's URL. None if the photo was not downloaded.
         etag: the host's strong ETag of these bytes, or None.
-        seconds: download time, without waiting. 0 for further rows with the same photo.
+        seconds: download time, without waiting. Only the first row with a photo has a time.
         downloaded: number of bytes downloaded for this row.
     """
 
@@ -95,14 +95,14 @@ class DownloadLimits:
     total_s: float = 60.0  # seconds for all tries of a photo and the pauses between them
     at_once: int = 64  # parallel downloads, without very slow downloads
     tries: int = 4  # tries of one photo
-    room: int = 64 * 1024 * 1024  # no download starts above this many unread bytes
+    room: int = 64 * 1024 * 1024  # bytes of unread photos above which no download starts
     max_bytes: int = MAX_BYTES  # bytes of one photo
     connect_s: float = 5.0  # seconds each for the name look-up and the connection
     idle_s: float = 10.0  # seconds without a byte
-    pause_s: float = 0.5  # seconds before the second try; doubles with each try, with jitter
+    pause_s: float = 0.5  # seconds before the second try; each try doubles this pause, with jitter
     slow_s: float = 1.0  # seconds after which ``at_once`` ignores a very slow download
     silent_s: float = 4.0  # seconds of silence that open a host's circuit breaker
-    rest_s: float = 10.0  # seconds of the first pause of requests to a host; doubles with each failed try
+    rest_s: float = 10.0  # seconds of a host's first pause; each failed try doubles the pause
     patience_s: float = 180.0  # seconds of silence after which a host that has sent photos counts as dead
     longest_after_s: float = 120.0  # upper limit for ``Retry-After``, in seconds
     names_s: int = 30  # seconds for which IP addresses are cached

@@ -1,4 +1,4 @@
-"""Writes a table as Parquet, CSV or JSONL. Checks the output path and all cells first.
+"""Writes a table as Parquet, CSV or JSONL. The output path and all cells are checked before writing.
 
 Texts that Hangtag adds to a CSV cannot start a spreadsheet formula.
 """
@@ -72,7 +72,6 @@ def check_output(output: Path, *, excel_safe: bool = False) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Create a temporary file, because the disk may be full."""
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
@@ -86,7 +85,7 @@ def _check_writable(folder: Path) -> None:
 def with_checked_cells(catalogue: Catalogue, suffix: str, group_column: str | None = None) -> Catalogue:
     """Return a copy of the catalogue that checks each cell when it is read.
 
-    Skips the image column unless it is ``group_column``. Raises InputError.
+    Cells of the image column are checked only if this column is ``group_column``. Raises InputError.
     """
     for field in catalogue.schema:
         if suffix != ".parquet" and holds_bytes(field.type):

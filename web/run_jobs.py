@@ -52,7 +52,7 @@ class NewJob(BaseModel):
         None, description="Of the job."
     )
     image_column: Text | None = Field(
-        None, description="The column with the photos. Default: found by its name or its cells."
+        None, description="The column with the photos. Default: detected from column names and cells."
     )
     image_root: Place | None = Field(None, description="Where relative paths start: a folder on the server, or a URL.")
     image_suffix: Text | None = Field(
@@ -104,7 +104,7 @@ class LocalQueue:
             return id in self._running
 
     def remark(self, id: str) -> str | None:
-        """Why a job is not running. Empty for a running job. None if the queue does not have the job."""
+        """Why a queued job is not running. An empty text for a running job, None for an unknown job."""
         with self._lock:
             if id in self._running:
                 return ""
@@ -174,7 +174,7 @@ class JobRunner:
         Args:
             new: the catalogue and its options.
             model: a path or a name in the registry. Several models need names: ``category=shop@champion``.
-            upload: an uploaded catalogue, instead of ``new.source``. The caller may then delete the file.
+            upload: an uploaded catalogue, instead of ``new.source``. The caller may delete the file after the call.
 
         Returns:
             The job, and remarks on its catalogue.

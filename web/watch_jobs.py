@@ -72,7 +72,7 @@ class JobView:
     Attributes:
         receipt: None if the job is unfinished or has several models.
         remarks: why the job does not progress.
-        left: number of unanswered rows for review in a finished job. A row counts once, even if several models are
+        left: number of rows in a finished job that still need review. A row counts once, even if several models are
             unsure.
     """
 
@@ -101,7 +101,7 @@ class JobView:
 
     @property
     def answered(self) -> int:
-        """Number of answered rows for review in a finished job."""
+        """Number of reviewed rows in a finished job."""
         return max(self.counts.by_status["review"] - self.left, 0) if self.is_finished else 0
 
     @property

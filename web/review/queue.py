@@ -17,7 +17,7 @@ from web.review.questions import Questions
 
 LEASE_S: Final = 300.0
 _PAUSE_S: Final = 120.0
-"""Seconds between answers. Longer pauses do not affect the reviewer's speed."""
+"""Longest pause between answers that counts as review time, in seconds."""
 _RECENT: Final = 200
 
 _Mask = npt.NDArray[np.bool_]
@@ -56,9 +56,9 @@ class Progress:
         done: number of photos that need no more answers. ``rows_done``: number of their rows.
         left: number of remaining photos for this reviewer.
         mine: number of this reviewer's answers.
-        an_hour: this reviewer's recent answers per hour. None before the third answer.
+        an_hour: this reviewer's recent answers per hour. None for fewer than three answers.
         right: fraction of the reviewed photos for which the model's class was right.
-        twice: number of photos that two people reviewed. ``agreed``: number of these with equal first answers.
+        twice: number of photos that two people reviewed. ``agreed``: how many of these photos got equal first answers.
         disputed: number of photos on which reviewers disagree.
     """
 
@@ -127,7 +127,7 @@ class ReviewQueue:
         """Lease the next photos to a browser tab. No other reviewer gets a leased photo.
 
         Args:
-            reviewer: reviews each photo once, and again after a disagreement.
+            reviewer: the reviewer's name. A reviewer gets a photo again only after a disagreement.
             tab: the browser tab, which gets each photo once.
             choice: the reviewer's choice.
             most: maximum number of photos to lease.
@@ -202,7 +202,7 @@ class ReviewQueue:
             self._leases.pop(question, None)
 
     def unskip(self, question: int, reviewer: str) -> bool:
-        """Undo a skip. Returns whether the photo was still skipped."""
+        """Undo a skip. Returns False if the photo was not skipped."""
         with self._lock:
             skipped = question in self._skipped[reviewer]
             self._skipped[reviewer].pop(question, None)

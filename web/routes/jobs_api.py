@@ -47,7 +47,7 @@ class JobState(BaseModel):
     source: str
     model: str = Field(description="name/version/variant@digest. The first model of a job with several models.")
     questions: list[str] = Field(
-        description="The ids of the questions, if the job has several models. Each question has a model and a review."
+        description="Ids of the questions, if the job has several models: one question and review per model."
     )
     created_at: str
     rows: int

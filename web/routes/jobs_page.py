@@ -180,7 +180,7 @@ def apply(found: Found, state: State) -> JSONResponse:
 def receipt_page(found: Found) -> Response:
     """The receipt's HTML page; see :func:`stored_page`."""
     html = _receipt_html(found)
-    for question in found.questions:  # in the page, links lead to files in the job's folder
+    for question in found.questions:  # the stored page links to files in the job's folder
         file, shown = f"{QUESTIONS}/{question.job.name}/{PAGE_FILE}", f"../{quote(question.id)}/receipt"
         html = html.replace(f'class="file" href="{file}"'.encode(), f'href="{shown}"'.encode())
     return stored_page(html)

@@ -34,7 +34,7 @@ _PICTURES: Final[dict[str, dict[str, str]]] = {"image/jpeg": {}, "image/svg+xml"
 Audit = Annotated[
     int,
     Query(
-        ge=0, le=100_000, description="Audit: review this number of random labeled rows instead of the rows for review."
+        ge=0, le=100_000, description="Audit: number of random labeled rows to review, instead of the unsure rows."
     ),
 ]
 Side = Annotated[int, Query(ge=1, le=SIDES[-1], description="The longer side, in pixels.")]
@@ -211,7 +211,7 @@ async def golden_photo(state: State, id: str, name: str, side: Side = 96) -> Res
 def _golden_photo(state: WebState, id: str, file: str) -> bytes:
     review = state.reviews.open(id)
     if review.questions.bundle is None or file not in review.golden:
-        raise Problem(404, f"Expected one of {len(review.golden)} golden photos, got {file[:80]}.")
+        raise Problem(404, f"Expected one of the model's {len(review.golden)} example photos, got {file[:80]}.")
     return review.questions.bundle.read(file)
 
 
