@@ -1,4 +1,4 @@
-"""Opens a catalogue: its rows, its image column, and the root of its relative paths."""
+"""Opens a catalogue, and finds the image column and the root of relative paths."""
 
 import os
 from collections import Counter
@@ -129,7 +129,7 @@ def _key(name: str) -> str:
 
 
 def find_column(names: Sequence[str], name: str) -> str | None:
-    """Find a column by name, or the only column whose name differs just in case, blanks, ``_`` or ``-``."""
+    """Find a column by name, or the only column whose name is equal except for case, spaces, ``_`` and ``-``."""
     name = label_text(name)
     alike = [one for one in names if _key(one) == _key(name)]
     return name if name in names else alike[0] if len(alike) == 1 else None
@@ -151,7 +151,7 @@ def _is_usual(name: str) -> bool:
 
 
 _Opened = tuple[str, Reader, str]
-"""A source's name, its reader, and the default root of its relative paths."""
+"""Name of the source, reader, and default root of relative paths."""
 
 
 def open_catalogue(

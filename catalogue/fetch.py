@@ -107,7 +107,7 @@ class MemoryBudget:
         return self._held < self._size
 
     async def room(self, fetch: "Fetch | None" = None) -> None:
-        """Wait until there is memory to start a download, or to continue the large download ``fetch``."""
+        """Wait for memory to start a download, or to continue ``fetch``."""
         while not (self.free or (fetch and self._may_exceed(fetch))):
             self._freed.clear()
             await self._freed.wait()
@@ -235,8 +235,8 @@ class Host:
     """Limits the downloads from a host, with a circuit breaker. Uses the event loop's clock, in seconds.
 
     After a while without a successful try, requests to the host are paused. After the pause, a single photo is tried.
-    Until this try succeeds, other photos of the host fail immediately. If the host has sent photos before, other
-    photos wait up to ``patience_s`` before they fail.
+    Until this try succeeds, other photos of the host fail immediately. If the host has sent photos before, they
+    fail only after ``patience_s``.
     """
 
     def __init__(self, place: str, limits: DownloadLimits, per_host: int) -> None:

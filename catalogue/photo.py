@@ -74,7 +74,7 @@ class Photo:
         outcome: the bytes or an error. None if the host answers 304 (not modified) to ``etag``.
         url: the photo's URL. None if the photo was not downloaded.
         etag: the host's strong ETag of these bytes, or None.
-        seconds: download time, without waiting. Only the first row with a photo has a time.
+        seconds: download time, without waiting. 0 if an earlier row has the same photo.
         downloaded: number of bytes downloaded for this row.
     """
 
@@ -133,7 +133,7 @@ def as_image_error(fault: ImageFault, place: str) -> Iterator[None]:
         lines = "".join(traceback.format_exception(error)).split("\n")[-_LINES:]
         trace = "\n".join(one_line(line, 300) for line in lines)
         log_event("photo_failed", logging.ERROR, photo=place, error=text, traceback=trace)
-        msg = f"Expected a photo at {place}, got {text}; its traceback is in the log, please report it."
+        msg = f"Expected a photo at {place}, got {text}; please report this error with the traceback in the log."
         raise ImageError(msg, fault) from error
 
 
@@ -240,7 +240,7 @@ class PhotoLocator:
 
 
 def decode_data_uri(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
-    """The bytes of a ``data:`` URI (in base64 or percent-encoded), or of base64 without a prefix.
+    """Decode a ``data:`` URI (base64 or percent-encoded), or base64 text without a prefix.
 
     Ignores the media type.
 

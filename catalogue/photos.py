@@ -113,7 +113,7 @@ class Photos:
             arrival = self._downloads.take(deadline - time.monotonic()) if self._downloads and self._rows else None
             if arrival is None:
                 return None
-            took = (arrival.seconds, arrival.downloaded)  # other rows with this photo get 0
+            took = (arrival.seconds, arrival.downloaded)  # later rows with this photo get 0
             for row in self._rows.pop(arrival.download, ()):
                 self._arrived.append(Photo(row, arrival.outcome, arrival.download[0].text, arrival.etag, *took))
                 took = (0.0, 0)

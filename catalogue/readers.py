@@ -52,7 +52,7 @@ FREE_BYTES: Final = 1024 * 1024 * 1024
 BYTES_A_BYTE: Final = 1000
 """Limits of an expanded Parquet file.
 
-Large files may have up to ``VALUES_A_BYTE`` values and ``BYTES_A_BYTE`` bytes per byte of the file.
+Large files may have up to ``VALUES_A_BYTE`` values and ``BYTES_A_BYTE`` bytes for each byte of the file.
 """
 _INT64: Final = range(-(2**63), 2**63)
 _LIST: Final = pa.schema([("image", pa.string())])

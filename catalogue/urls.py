@@ -268,7 +268,7 @@ def _with_suffix(cell: str, suffix: str) -> str:
 def other_spellings(path: str) -> Iterator[str]:
     """Other spellings of a path, to try if no file exists there.
 
-    The spellings differ in blanks, slashes or Unicode form (NFC, NFD). If ``path`` is a list of paths, also yields
+    The spellings differ in spaces, slashes or Unicode form (NFC, NFD). If ``path`` is a list of paths, also yields
     the first.
     """
     plain = path.strip()

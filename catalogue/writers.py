@@ -28,7 +28,7 @@ from models.errors import InputError
 
 OUTPUT_SUFFIXES: Final = (".parquet", ".csv", ".jsonl")
 _LONGEST_NAME: Final = 200
-"""Maximum bytes of a file name, so that the longer temporary name fits in 255."""
+"""Maximum bytes of a file name. The temporary name is longer, but has at most 255 bytes."""
 UNWRITABLE: Final = (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError, RecursionError)
 """Errors from Arrow, ``datetime`` or JSON for a cell that cannot be written."""
 Write = Callable[[pa.Table], None]
@@ -176,9 +176,8 @@ def _checked_batches(catalogue: Catalogue, suffix: str, tries: Mapping[str, _Try
             except UNWRITABLE as error:
                 row, why = _first_unwritable(batch.column(name), attempt) or (1, error)
                 msg = (
-                    f"Expected cells that {suffix} can hold in the column {name!r} of {catalogue.source}, but "
-                    f"the cell in row {rows + row:,} cannot be written ({str(why)[:200]}); save the cell as "
-                    "text in UTF-8, or remove the column."
+                    f"The column {name!r} of {catalogue.source} does not fit into a {suffix} file: row {rows + row:,} "
+                    f"cannot be written ({str(why)[:200]}); save the cell as text in UTF-8, or remove the column."
                 )
                 raise InputError(msg) from error
         rows += batch.num_rows
@@ -302,8 +301,8 @@ def csv_lines(records: Iterable[Sequence[object]], delimiter: str = ",") -> Iter
 def without_formula(cell: object) -> object:
     """The cell, with an apostrophe in front if it would start a formula.
 
-    A formula starts with ``=``, ``+``, ``-`` or ``@``, also full-width or after blanks. Texts with a leading tab or
-    line break get an apostrophe, too. Signed numbers such as ``-5`` or ``+3.2`` are not changed.
+    A formula starts with ``=``, ``+``, ``-`` or ``@``, or their full-width forms. Leading spaces are ignored. A leading
+    tab or line break also gets an apostrophe. Signed numbers such as ``-5`` or ``+3.2`` are not changed.
     """
     if isinstance(cell, str) and _FORMULA_START.match(cell) and not _NUMBER.fullmatch(cell):
         return f"'{cell}"

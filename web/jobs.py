@@ -61,7 +61,7 @@ class JobIndex:
     """Finds jobs by id. Reads the folders at each call, so that new jobs are found.
 
     Args:
-        jobs: the folder of jobs, or an ``s3://`` URL. Without Redis, this folder also stores jobs of the web page.
+        jobs: the folder of jobs, or an ``s3://`` URL. Without Redis, this folder also contains jobs of the web page.
         results: results of ``hangtag label``.
     """
 

@@ -3,8 +3,8 @@
 Limits the number and duration of connections.
 
 Pages need no CSRF token, because headers reveal requests from other sites (OWASP, Cross-Site Request Forgery Prevention
-Cheat Sheet, "Fetch Metadata headers"). Browsers send ``Sec-Fetch-Site`` over HTTPS and to loopback addresses, and
-``Origin`` with every request that may change data.
+Cheat Sheet, "Fetch Metadata headers"). Browsers send ``Sec-Fetch-Site`` over HTTPS and to loopback addresses.
+They send ``Origin`` with every request that may change data.
 """
 
 import asyncio
@@ -72,7 +72,7 @@ class Connection(H11Protocol):
     """A connection that closes if its client sends or reads too slowly.
 
     At most :data:`_CONNECTIONS` connections are open. The limit is lower if the process may open few files. Above the
-    limit, the connection with the longest wait for its client is closed, or the new connection if no other waits.
+    limit, the connection with the longest wait for its client is closed. If no connection waits, the new one is closed.
     """
 
     _patience: asyncio.TimerHandle | None = None
@@ -193,7 +193,7 @@ class Access:
 class Sessions:
     """Starlette's session middleware.
 
-    Cookies that are set over HTTPS are sent only over HTTPS. The token signs the cookies, so sessions survive a restart.
+    Cookies that are set over HTTPS are sent only over HTTPS. The token signs cookies, so sessions survive a restart.
     """
 
     def __init__(self, app: ASGIApp, token: str, root: str) -> None:

@@ -223,7 +223,7 @@ class JobBoard:
         return sorted(found, key=lambda view: view.found.job.spec.created_at, reverse=True), wrong
 
     def view(self, id: str) -> JobView:
-        """One job, with remarks on its progress. Raises NoSuchJobError or JobError."""
+        """A job, with the reasons why it does not progress. Raises NoSuchJobError or JobError."""
         view = self._reader(self._jobs.find(id)).read(self._runner)
         if view.is_over:
             return view

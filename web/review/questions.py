@@ -72,7 +72,7 @@ class Questions:
 
     @cached_property
     def by_sha256(self) -> dict[str, int]:
-        """Maps each photo's SHA-256 to the question."""
+        """Maps each photo's SHA-256 to its question."""
         return {sha256: place for place, sha256 in enumerate(self.table.column("sha256").to_pylist())}
 
     @cached_property
@@ -119,7 +119,7 @@ class Questions:
 
 
 def load_questions(job: Job, rows: Sequence[int] | None = None) -> Questions:
-    """Read the rows for review of a job, which may be unfinished. Raises JobError.
+    """Read the rows that need review. The job may be unfinished. Raises JobError.
 
     Args:
         job: a finished or a running job.

@@ -91,7 +91,7 @@ def _keys(questions: Questions, order: Order) -> tuple[npt.NDArray[np.generic], 
 
 
 class ReviewQueue:
-    """The photos for review of one job, with leases and answers. Thread-safe. ``clock`` returns seconds since 1970."""
+    """A job's photos that need review, with leases and answers. Thread-safe. ``clock`` returns seconds since 1970."""
 
     def __init__(self, questions: Questions, clock: Callable[[], float] = time.time) -> None:
         self._questions, self._clock = questions, clock
@@ -128,7 +128,7 @@ class ReviewQueue:
 
         Args:
             reviewer: the reviewer's name. A reviewer gets a photo again only after a disagreement.
-            tab: the browser tab, which gets each photo once.
+            tab: the browser tab. A tab gets each photo once.
             choice: the reviewer's choice.
             most: maximum number of photos to lease.
         """
@@ -195,7 +195,7 @@ class ReviewQueue:
             return sum(bool(askable[place]) for place, (holder, until) in leases if holder != tab and until > now)
 
     def skip(self, question: int, reviewer: str) -> None:
-        """Move a photo to the end of this reviewer's photos."""
+        """Move a photo to the end of this reviewer's queue."""
         with self._lock:
             self._skipped[reviewer].pop(question, None)
             self._skipped[reviewer][question] = None

@@ -81,7 +81,7 @@ class Stored:
 
 
 class Review:
-    """The photos for review of one job, and the answers. Thread-safe. ``clock`` returns seconds since 1970."""
+    """A job's photos that need review, and the answers. Thread-safe. ``clock`` returns seconds since 1970."""
 
     def __init__(
         self, job: Job, questions: Questions, store: CorrectionStore, rows: CatalogueRows, clock: Callable[[], float]
@@ -269,7 +269,7 @@ class Reviews:
         self._lock = threading.Lock()
 
     def store_of(self, job: Job) -> CorrectionStore:
-        """The store of answers for a job, or for one model of a job with several models."""
+        """The answers for a job, or for one model of a job."""
         return self.store.of_question(job.name)
 
     def answered(self, job: Job) -> AnsweredPhotos:

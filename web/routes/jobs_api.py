@@ -184,7 +184,7 @@ def cancel(state: State, id: str) -> JobState:
 
 @router.post("/{id}/resume", openapi_extra={"x-curl": "curl -X POST {base}/v1/jobs/spring/resume"})
 def resume(state: State, id: str) -> JobState:
-    """Continue a job if it was cancelled or its process has ended."""
+    """Continue a cancelled job, or a job whose process has ended."""
     state.runner.resume_job(state.jobs.find(id))
     return job(state, id)
 

@@ -190,7 +190,7 @@ def _receipt_html(found: WebJob) -> bytes:
     try:
         return found.job.storage.read(PAGE_FILE)
     except FileNotFoundError as error:
-        raise Problem(404, f"{found.title} has no receipt yet; wait for the end of the job.") from error
+        raise Problem(404, f"{found.title} has no receipt yet; wait until the job ends.") from error
 
 
 @router.get("/jobs/{id}/files/{file}")
@@ -234,4 +234,4 @@ def _media_type(name: str) -> str:
 
 
 def _no_file(name: str) -> Problem:
-    return Problem(404, f"Expected the file {name[:100]}, but it does not exist yet; wait for the end of the job.")
+    return Problem(404, f"Expected the file {name[:100]}, but it does not exist yet; wait until the job ends.")
