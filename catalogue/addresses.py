@@ -135,7 +135,7 @@ def _embedded_ipv4(address: IPv6Address) -> Iterator[IPv4Address]:
 
 def _refused(host: str, port: int, addresses: Sequence[str]) -> ImageError:
     place = place_of(host, port)
-    led = "" if list(addresses) == [host] else f" leads to {', '.join(addresses[:4])} and"
+    led = "" if list(addresses) == [host] else f" resolves to {', '.join(addresses[:4])} and"
     msg = (
         f"Expected a host with a public address, but {host}{led} is not public; if you trust it, pass "
         f"--allow-host {place}."
@@ -146,8 +146,8 @@ def _refused(host: str, port: int, addresses: Sequence[str]) -> ImageError:
 def _refused_name(host: str, port: int, addresses: Sequence[str]) -> ImageError:
     first = place_of(addresses[0], port)
     msg = (
-        f"Expected a host with photos, but {host} leads to {', '.join(addresses[:4])}: a host name may not lead "
-        "to a metadata service, a link-local or a multicast address; if you trust this host, write the address "
+        f"Expected a host with photos, but {host} resolves to {', '.join(addresses[:4])}: link-local, multicast and "
+        "metadata-service addresses are not allowed for host names; if you trust this host, write the address "
         f"into the URL and pass --allow-host {first}."
     )
     return ImageError(msg, ImageFault.REFUSED)

@@ -1,4 +1,4 @@
-"""Opens a catalogue: its rows, its image column, and the root of its relative paths."""
+"""Opens a catalogue, and finds the image column and the root of relative paths."""
 
 import os
 from collections import Counter
@@ -92,8 +92,8 @@ class Catalogue:
         left_out: number of skipped files per extension, counted while the batches are read.
         image_suffix: suffix for paths without an image extension.
         column_words: a sentence that names the detected image column, or empty.
-        remarks: remarks on the catalogue, for the user. Reading the batches may add remarks.
-        delimiter: separator of a ``.csv``. CSV results use the same separator.
+        remarks: remarks on the catalogue, for the user. The list may grow while the batches are read.
+        delimiter: separator of a ``.csv`` catalogue and of its CSV results.
     """
 
     source: str
@@ -114,7 +114,7 @@ class Catalogue:
         return photo_cells(batch.column(self.image_column), self.image_suffix, errors)
 
     def find_column(self, name: str, option: str) -> str:
-        """The column's exact name. Adds a remark if it differs from ``name``. Raises InputError."""
+        """The column's exact name. Adds a remark if ``name`` is spelled differently. Raises InputError."""
         column = find_column(self.schema.names, name)
         if column is None:
             msg = f"Expected the column {name!r} ({option}) in {self.source}{_columns_found(self.schema, name)}"
@@ -129,7 +129,7 @@ def _key(name: str) -> str:
 
 
 def find_column(names: Sequence[str], name: str) -> str | None:
-    """Find a column by name, or the only column whose name differs just in case, blanks, ``_`` or ``-``."""
+    """Find a column by name, or the only column whose name is equal except for case, spaces, ``_`` and ``-``."""
     name = label_text(name)
     alike = [one for one in names if _key(one) == _key(name)]
     return name if name in names else alike[0] if len(alike) == 1 else None
@@ -151,7 +151,7 @@ def _is_usual(name: str) -> bool:
 
 
 _Opened = tuple[str, Reader, str]
-"""A source's name, its reader, and the default root of its relative paths."""
+"""Name of the source, reader, and default root of relative paths."""
 
 
 def open_catalogue(
@@ -169,9 +169,9 @@ def open_catalogue(
 
     Args:
         source: a path or a URL.
-        image_column: the column with the photos. Default: found by its name or its cells.
+        image_column: the column with the photos. Default: detected from column names and cells.
         image_root: base of relative paths. Default: the source's folder.
-        encoding: encoding of a text file. Default: from the byte order mark, otherwise UTF-8.
+        encoding: encoding of a text file. Default: UTF-8, unless the file has a byte order mark.
         allow_hosts: hosts that may have private addresses, each ``HOST:PORT``.
         image_suffix: suffix for paths without an image extension.
         confined: whether photos on disk must lie under the root.
@@ -365,8 +365,8 @@ def _check_only_column(source: str, column: str, root: Path, cells: list[str]) -
         return
     if not any(_is_there(root / cell) for cell in cells):
         msg = (
-            f"Expected a column of photos in {source}, found only {column[:200]!r}, whose first cell, "
-            f"{cells[0][:SHOWN]!r}, is not a file under {root}; add a column of paths or URLs, or pass "
+            f"Expected a column of photos in {source}, found only {column[:200]!r}. No file named "
+            f"{cells[0][:SHOWN]!r} exists under {root}; add a column of paths or URLs, or pass "
             f"--image-column {quote(column[:200])} if these are paths."
         )
         raise NoImageColumnError(msg, [column])
@@ -383,7 +383,7 @@ def _check_names(source: str, schema: pa.Schema) -> None:
     photos = (name for name in schema.names if is_url_or_data(name) or PurePath(name).suffix.lower() in IMAGE_SUFFIXES)
     photo = next(photos, None)
     if photo is not None:  # the file may have no header
-        msg = f"Expected column names in the first line of {source}, got {photo[:SHOWN]!r}; add a line with names."
+        msg = f"Expected column names in the first line of {source}, got {photo[:SHOWN]!r}; add column names."
         raise InputError(msg)
 
 

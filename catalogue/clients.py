@@ -80,7 +80,7 @@ class Clients:
         except (aiohttp.ClientError, OSError) as error:  # includes timeouts
             return _failed_try(fetch, error, silent=silent)
         except ValueError:  # a malformed header
-            return FailedTry("sent an invalid HTTP answer")
+            return FailedTry("sent an invalid HTTP response")
 
     async def close(self) -> None:
         """Close the connections."""
@@ -192,11 +192,11 @@ def _failed_try(fetch: Fetch, error: Exception, *, silent: bool) -> FailedTry:
             lasting = isinstance(reason, socket.gaierror) and reason.errno in _NO_SUCH_NAME
             return FailedTry(f"has no address ({reason.strerror})", silent=True, lasting=lasting)
         case aiohttp.ClientResponseError(message=message):
-            return FailedTry(f"sent an invalid HTTP answer ({one_line(message, 60)})")
+            return FailedTry(f"sent an invalid HTTP response ({one_line(message, 60)})")
         case aiohttp.ClientConnectorError(os_error=reason):
             why = f"cannot be reached ({reason.strerror})"
         case _ if not silent:
-            why = "broke off in the middle of the answer"
+            why = "ended the response early"
         case _:
             why = "does not answer" if isinstance(error, TimeoutError) else "hung up"
     return FailedTry(why, silent=silent)

@@ -83,7 +83,7 @@ class Downloads:
         self._call(self._begin, downloads)
 
     def forget(self, downloads: Sequence[Download]) -> None:
-        """Cancel downloads. :meth:`take` can still return a finished download."""
+        """Cancel unfinished downloads. :meth:`take` still returns finished downloads."""
         self._call(self._cancel, downloads)
 
     def take(self, timeout_s: float) -> Arrival | None:
@@ -102,7 +102,7 @@ class Downloads:
     def wants_more(self) -> bool:
         """True if download slots are free for another chunk of the job.
 
-        If nearly all photos wait for busy hosts, returns True only once every few seconds.
+        While nearly all photos wait for busy hosts, this is True only every few seconds.
         """
         if self._wants_begun < self._wants or self._arrivals.qsize() >= _READY:
             return False
@@ -142,7 +142,7 @@ class Downloads:
     def _begin(self, downloads: Sequence[Download]) -> None:
         for download in downloads:
             self._tasks[download] = self._loop.create_task(self._download(download))
-        self._loop.call_soon(self._note_begun)  # the new tasks start first
+        self._loop.call_soon(self._note_begun)  # runs after the new tasks have started
 
     def _note_begun(self) -> None:
         self._wants_begun += 1

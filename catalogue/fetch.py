@@ -107,7 +107,7 @@ class MemoryBudget:
         return self._held < self._size
 
     async def room(self, fetch: "Fetch | None" = None) -> None:
-        """Wait until there is memory to start a download, or to continue the large download ``fetch``."""
+        """Wait for memory to start a download, or to continue ``fetch``."""
         while not (self.free or (fetch and self._may_exceed(fetch))):
             self._freed.clear()
             await self._freed.wait()
@@ -219,9 +219,9 @@ class Fetch:
         return self._blame >= _TO_BLAME
 
     def note_silence(self, began: float, ended: float, answered_at: float | None) -> None:
-        """Record a try without an answer.
+        """Record a try without a response.
 
-        The photo is blamed after two tries or one long try, if its host answers other requests.
+        If the host answers other requests, two such tries, or one long try, are blamed on the photo.
         """
         long = ended - began >= self.limits.slow_s
         self.silences += long
@@ -235,8 +235,8 @@ class Host:
     """Limits the downloads from a host, with a circuit breaker. Uses the event loop's clock, in seconds.
 
     After a while without a successful try, requests to the host are paused. After the pause, a single photo is tried.
-    Until this try succeeds, other photos of the host fail immediately. If the host has sent photos before, its photos
-    wait up to ``patience_s`` instead of failing.
+    Until this try succeeds, other photos of the host fail immediately. If the host has sent photos before, they
+    fail only after ``patience_s``.
     """
 
     def __init__(self, place: str, limits: DownloadLimits, per_host: int) -> None:
@@ -258,7 +258,7 @@ class Host:
 
     @asynccontextmanager
     async def turn(self, url: str, *, first: bool) -> AsyncIterator[bool]:
-        """Wait for a download slot. ``first``: skip the queue. Yields whether the host has other downloads.
+        """Wait for a download slot. ``first``: skip the queue. Yields True if the host has other downloads.
 
         Raises ImageError.
         """
@@ -343,7 +343,7 @@ class Host:
     def _must_rest(self, now: float) -> bool:
         """Whether the host has been silent for ``silent_s``, or has failed for ``total_s``.
 
-        If the host has sent photos, ``_SILENCES`` tries without an answer are enough.
+        If the host has sent photos, returns True after ``_SILENCES`` tries without a response.
         """
         if self._troubles < _SILENCES:
             return False

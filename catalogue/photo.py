@@ -1,4 +1,4 @@
-"""A row's photo: where it is, and the result of reading it."""
+"""Finds the photo of a row, and reads photos on this machine."""
 
 import binascii
 import logging
@@ -59,7 +59,7 @@ ReadPhoto = Callable[[], bytes]
 
 @dataclass(frozen=True)
 class PhotoRequest:
-    """A row's photo to read."""
+    """A request to read a row's photo."""
 
     chunk: int
     row: int  # position in the chunk
@@ -74,7 +74,7 @@ class Photo:
         outcome: the bytes or an error. None if the host answers 304 (not modified) to ``etag``.
         url: the photo's URL. None if the photo was not downloaded.
         etag: the host's strong ETag of these bytes, or None.
-        seconds: download time, without waiting. 0 for further rows with the same photo.
+        seconds: download time, without waiting. 0 if an earlier row has the same photo.
         downloaded: number of bytes downloaded for this row.
     """
 
@@ -95,14 +95,14 @@ class DownloadLimits:
     total_s: float = 60.0  # seconds for all tries of a photo and the pauses between them
     at_once: int = 64  # parallel downloads, without very slow downloads
     tries: int = 4  # tries of one photo
-    room: int = 64 * 1024 * 1024  # no download starts above this many unread bytes
+    room: int = 64 * 1024 * 1024  # bytes of unread photos above which no download starts
     max_bytes: int = MAX_BYTES  # bytes of one photo
     connect_s: float = 5.0  # seconds each for the name look-up and the connection
     idle_s: float = 10.0  # seconds without a byte
-    pause_s: float = 0.5  # seconds before the second try; doubles with each try, with jitter
+    pause_s: float = 0.5  # seconds before the second try; each try doubles this pause, with jitter
     slow_s: float = 1.0  # seconds after which ``at_once`` ignores a very slow download
     silent_s: float = 4.0  # seconds of silence that open a host's circuit breaker
-    rest_s: float = 10.0  # seconds of the first pause of requests to a host; doubles with each failed try
+    rest_s: float = 10.0  # seconds of a host's first pause; each failed try doubles the pause
     patience_s: float = 180.0  # seconds of silence after which a host that has sent photos counts as dead
     longest_after_s: float = 120.0  # upper limit for ``Retry-After``, in seconds
     names_s: int = 30  # seconds for which IP addresses are cached
@@ -133,7 +133,7 @@ def as_image_error(fault: ImageFault, place: str) -> Iterator[None]:
         lines = "".join(traceback.format_exception(error)).split("\n")[-_LINES:]
         trace = "\n".join(one_line(line, 300) for line in lines)
         log_event("photo_failed", logging.ERROR, photo=place, error=text, traceback=trace)
-        msg = f"Expected a photo at {place}, got {text}; its traceback is in the log, please report it."
+        msg = f"Expected a photo at {place}, got {text}; please report this error with the traceback in the log."
         raise ImageError(msg, fault) from error
 
 
@@ -240,7 +240,7 @@ class PhotoLocator:
 
 
 def decode_data_uri(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
-    """The bytes of a ``data:`` URI (in base64 or percent-encoded), or of base64 without a prefix.
+    """Decode a ``data:`` URI (base64 or percent-encoded), or base64 text without a prefix.
 
     Ignores the media type.
 

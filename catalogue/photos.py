@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from catalogue.downloads import Download, Downloads
 
 _BACKLOG: Final = 512
-"""No URLs are requested while this many photos on disk are unread."""
+"""Number of unread local photos at which no more URLs are requested."""
 _WAIT_S: Final = 1.0
 
 
@@ -65,7 +65,7 @@ class Photos:
         self._arrived: deque[Photo] = deque()
 
     def request(self, photos: Sequence[PhotoRequest], etags: Mapping[str, str]) -> None:
-        """Request photos, in order of preference.
+        """Request photos, most urgent first.
 
         ``etags``: the ETag of each URL, for conditional requests.
         """
@@ -113,7 +113,7 @@ class Photos:
             arrival = self._downloads.take(deadline - time.monotonic()) if self._downloads and self._rows else None
             if arrival is None:
                 return None
-            took = (arrival.seconds, arrival.downloaded)  # further rows with this photo get zeros
+            took = (arrival.seconds, arrival.downloaded)  # later rows with this photo get 0
             for row in self._rows.pop(arrival.download, ()):
                 self._arrived.append(Photo(row, arrival.outcome, arrival.download[0].text, arrival.etag, *took))
                 took = (0.0, 0)

@@ -52,7 +52,7 @@ FREE_BYTES: Final = 1024 * 1024 * 1024
 BYTES_A_BYTE: Final = 1000
 """Limits of an expanded Parquet file.
 
-Large files may have up to ``VALUES_A_BYTE`` values and ``BYTES_A_BYTE`` bytes per byte of the file.
+Large files may have up to ``VALUES_A_BYTE`` values and ``BYTES_A_BYTE`` bytes for each byte of the file.
 """
 _INT64: Final = range(-(2**63), 2**63)
 _LIST: Final = pa.schema([("image", pa.string())])
@@ -64,7 +64,7 @@ _Row = TypeVar("_Row")
 
 @dataclass
 class Reader:
-    """The columns of a catalogue, and its rows as batches. Reading starts with the first batch.
+    """The columns and rows of a catalogue. The rows are read lazily, in batches.
 
     Attributes:
         left_out: number of skipped files per extension, counted while the batches are read.
@@ -260,7 +260,7 @@ def _objects(text: TextFile) -> Iterator[tuple[dict[str, Any], int]]:
 
 def _check_elements(line: str) -> None:
     if sum(map(line.count, ",[{")) > MAX_ELEMENTS:  # a parsed value takes many times the memory of its bytes
-        msg = f"more than {MAX_ELEMENTS:,} values in it; remove some values"
+        msg = f"more than {MAX_ELEMENTS:,} values; remove some values"
         raise ValueError(msg)
 
 
@@ -382,7 +382,7 @@ def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Column:
-    """A column of Parquet. Sizes are in decompressed bytes.
+    """A column of a Parquet file. Sizes are bytes after decompression.
 
     Attributes:
         page: size of the largest page; no text is longer.
@@ -433,7 +433,7 @@ def _pages(file: BinaryIO, chunks: Iterable[pq.ColumnChunkMetaData], name: str) 
             page, length = _page_header(file)
             if page[2] > max(MAX_PAGE_BYTES, UNPACKED_A_BYTE * page[3]):
                 most = f"pages of at most {MAX_PAGE_BYTES:,} bytes in {name}"
-                msg = f"Expected {most}, but one has {page[2]:,}; save the file with smaller pages."
+                msg = f"Expected {most}, but one page has {page[2]:,}; save the file with smaller pages."
                 raise InputError(msg)
             yield page
             at += length + page[3]
@@ -453,7 +453,7 @@ def _page_header(file: BinaryIO) -> tuple[dict[int, Any], int]:
 
 
 def _thrift_struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
-    """Parse a struct of Thrift's compact protocol. Returns its fields and the position after it."""
+    """Parse a struct of Thrift's compact protocol. Returns the fields, and the position after the struct."""
     values: dict[int, Any] = {}
     field_id = 0
     while head := data[at]:
@@ -499,8 +499,8 @@ def _check_expansion(columns: Sequence[_Column], values: int, file_bytes: int, n
     size = sum(column.size for column in columns)
     if values > max(FREE_VALUES, VALUES_A_BYTE * file_bytes) or size > max(FREE_BYTES, BYTES_A_BYTE * file_bytes):
         msg = (
-            f"Expected a catalogue in {name}, but its {file_bytes:,} bytes expand to {values:,} cells in one "
-            f"column and {size:,} bytes in total; split the file."
+            f"Expected a smaller catalogue in {name}: its {file_bytes:,} bytes expand to {size:,} bytes, with "
+            f"{values:,} cells in one column; split the file."
         )
         raise InputError(msg)
 
@@ -541,7 +541,7 @@ def _split_batch(batch: pa.RecordBatch, name: str) -> Iterator[pa.RecordBatch]:
         yield from _split_batch(batch.slice(0, half), name)
         yield from _split_batch(batch.slice(half), name)
     else:
-        msg = f"Expected rows of at most {MAX_BATCH_BYTES:,} bytes in {name}, but one has {size:,}; remove columns."
+        msg = f"Expected rows of at most {MAX_BATCH_BYTES:,} bytes in {name}, but one row has {size:,}; remove columns."
         raise InputError(msg)
 
 

@@ -70,7 +70,7 @@ def fetch_catalogue(url: str, allow_hosts: Sequence[str] = (), within_s: float |
             fetch_url(url, file.file, allow_hosts, WebLimits(max_bytes=min(WebLimits.max_bytes, room), all_s=within_s))
     except OSError as error:
         place = tempfile.gettempdir()
-        msg = f"Expected to write {safe_url(url)} to {place}, got {error}; set TMPDIR to a folder with space."
+        msg = f"Expected to write {safe_url(url)} to {place}, got {error}; set TMPDIR to a folder with free space."
         raise JobError(msg) from error
     return file
 
@@ -87,8 +87,8 @@ def _fetch_object(url: str, file: Path) -> None:
 def bucket_images(url: str, left_out: Counter[str]) -> Iterator[str]:
     """The images under an ``s3://`` URL: relative keys, sorted by their UTF-8 bytes.
 
-    Skips hidden files and folders. Counts other files per extension in ``left_out``. Raises JobError,
-    MissingExtraError.
+    Skips hidden files and folders. ``left_out`` counts the files that are not images, by extension.
+    Raises JobError, MissingExtraError.
     """
     for key in _bucket(url).walk():
         path = PurePosixPath(key)
@@ -115,8 +115,8 @@ class WebLimits:
 
     Attributes:
         max_bytes: size of the file.
-        pauses_s: the pauses before further tries after a temporary fault.
-        answer_s: timeout for the headers of the answer, in seconds.
+        pauses_s: seconds to wait before each retry.
+        answer_s: timeout for the response headers, in seconds.
         least_bytes: minimum bytes per minute.
         total_s: seconds for one try.
         all_s: seconds for all tries and the pauses between them.

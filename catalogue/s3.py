@@ -63,7 +63,7 @@ class S3Client:
         except _PASSING_FAULTS as error:
             return FailedTry(f"cannot be reached ({type(error).__name__})", silent=not fetch.size)
         except _NONSENSE:
-            return FailedTry("sent an invalid S3 answer")
+            return FailedTry("sent an invalid S3 response")
         except (EndpointProviderError, ParamValidationError) as error:
             if await self._finds_other_buckets():
                 msg = f"Expected an S3 bucket in {fetch.url[:300]}, got {error}; check its name."
@@ -87,7 +87,7 @@ class S3Client:
         return Received(fetch.whole(), strong_etag(answer.get("ETag")))
 
     async def _finds_other_buckets(self) -> bool:
-        """Whether the settings work for a valid bucket name. Sends no request."""
+        """Whether the settings are valid, apart from the bucket name. Sends no request."""
         try:
             await self._client.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "photo"})
         except BotoCoreError:

@@ -27,7 +27,7 @@ LIKELY_ENCODINGS: Final = (
 )  # fmt: skip
 """Encodings of spreadsheets and shops, likeliest first."""
 _WESTERN: Final = frozenset("äöüßÄÖÜéèêëàâçîïôûùÉÈÀÇñáíóúåøæÅØÆ°®™©€£½¼¾²×«»–—‘’“”…•·")
-"""Frequent characters of Western European texts. Other text decoded as cp1252 seldom contains these characters."""
+"""Characters that are common in Western European texts, but rare in other texts decoded as cp1252."""
 _WESTERN_SHARE: Final = 0.95
 _LONGEST_RUN: Final = 1.5
 """Western European texts have at most this many non-ASCII letters in a row, on average."""
@@ -96,7 +96,7 @@ class TextFile:
         return "\r" if "\r" in head and "\n" not in head else "\n"
 
     def opened(self, newline: str) -> TextIO:
-        """Open the text at its beginning."""
+        """Open the file as text."""
         return self.path.open(encoding=self.codec, newline=newline)
 
     def refusal(self, problem: str, hint: str, likely: str | None) -> EncodingError:
@@ -107,7 +107,7 @@ class TextFile:
 
 
 def text_file(path: Path, name: str | None = None, encoding: str | None = None, *, option: bool = False) -> TextFile:
-    """Open a text file. Default encoding: from the byte order mark, otherwise UTF-8. Raises InputError."""
+    """Open a text file. Default encoding: UTF-8, unless the file has a byte order mark. Raises InputError."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     called, marked = name or str(path), next((names for mark, *names in _MARKS if head.startswith(mark)), None)

@@ -218,9 +218,9 @@ def rows_with_several(column: pa.Array) -> int:
 def split_photos(cell: str) -> list[str]:
     """The first photo of a cell, then the rest of the text.
 
-    The cell may be a JSON list. Otherwise, ``,``, ``;``, ``|`` or blanks separate the photos.
+    The cell may be a JSON list. Otherwise, ``,``, ``;``, ``|`` or whitespace separates the photos.
 
-    A URL with a query ends only at a blank.
+    A URL with a query ends only at whitespace.
     """
     if scheme_of(cell) == "data":
         return [cell]
@@ -239,7 +239,7 @@ def split_photos(cell: str) -> list[str]:
 
 
 def split_paths(cell: str) -> list[str]:
-    """The first path of a cell, then the rest of the text. Empty without a separator (``,``, ``;`` or ``|``)."""
+    """The first path of a cell, then the rest of the text. Empty if the cell has no ``,``, ``;`` or ``|``."""
     text = cell.strip()
     path = _NEXT_PATH.search(text)
     rest = text[path.end() :].strip(_BETWEEN) if path else ""
@@ -268,7 +268,7 @@ def _with_suffix(cell: str, suffix: str) -> str:
 def other_spellings(path: str) -> Iterator[str]:
     """Other spellings of a path, to try if no file exists there.
 
-    The spellings differ in blanks, slashes or Unicode form (NFC, NFD). If ``path`` is a list of paths, also yields
+    The spellings differ in spaces, slashes or Unicode form (NFC, NFD). If ``path`` is a list of paths, also yields
     the first.
     """
     plain = path.strip()

@@ -1,4 +1,4 @@
-"""Writes a table as Parquet, CSV or JSONL. Checks the output path and all cells first.
+"""Writes a table as Parquet, CSV or JSONL. The output path and all cells are checked before writing.
 
 Texts that Hangtag adds to a CSV cannot start a spreadsheet formula.
 """
@@ -28,7 +28,7 @@ from models.errors import InputError
 
 OUTPUT_SUFFIXES: Final = (".parquet", ".csv", ".jsonl")
 _LONGEST_NAME: Final = 200
-"""Maximum bytes of a file name, so that the longer temporary name fits in 255."""
+"""Maximum bytes of a file name. The temporary name is longer, but has at most 255 bytes."""
 UNWRITABLE: Final = (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError, RecursionError)
 """Errors from Arrow, ``datetime`` or JSON for a cell that cannot be written."""
 Write = Callable[[pa.Table], None]
@@ -72,7 +72,6 @@ def check_output(output: Path, *, excel_safe: bool = False) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Create a temporary file, because the disk may be full."""
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
@@ -86,7 +85,7 @@ def _check_writable(folder: Path) -> None:
 def with_checked_cells(catalogue: Catalogue, suffix: str, group_column: str | None = None) -> Catalogue:
     """Return a copy of the catalogue that checks each cell when it is read.
 
-    Skips the image column unless it is ``group_column``. Raises InputError.
+    Cells of the image column are checked only if this column is ``group_column``. Raises InputError.
     """
     for field in catalogue.schema:
         if suffix != ".parquet" and holds_bytes(field.type):
@@ -177,9 +176,8 @@ def _checked_batches(catalogue: Catalogue, suffix: str, tries: Mapping[str, _Try
             except UNWRITABLE as error:
                 row, why = _first_unwritable(batch.column(name), attempt) or (1, error)
                 msg = (
-                    f"Expected cells that {suffix} can hold in the column {name!r} of {catalogue.source}, but "
-                    f"the cell in row {rows + row:,} cannot be written ({str(why)[:200]}); save the cell as "
-                    "text in UTF-8, or remove the column."
+                    f"The column {name!r} of {catalogue.source} does not fit into a {suffix} file: row {rows + row:,} "
+                    f"cannot be written ({str(why)[:200]}); save the cell as text in UTF-8, or remove the column."
                 )
                 raise InputError(msg) from error
         rows += batch.num_rows
@@ -303,8 +301,8 @@ def csv_lines(records: Iterable[Sequence[object]], delimiter: str = ",") -> Iter
 def without_formula(cell: object) -> object:
     """The cell, with an apostrophe in front if it would start a formula.
 
-    A formula starts with ``=``, ``+``, ``-`` or ``@``, also full-width or after blanks. Texts with a leading tab or
-    line break get an apostrophe, too. Signed numbers such as ``-5`` or ``+3.2`` are not changed.
+    A formula starts with ``=``, ``+``, ``-`` or ``@``, or their full-width forms. Leading spaces are ignored. A leading
+    tab or line break also gets an apostrophe. Signed numbers such as ``-5`` or ``+3.2`` are not changed.
     """
     if isinstance(cell, str) and _FORMULA_START.match(cell) and not _NUMBER.fullmatch(cell):
         return f"'{cell}"

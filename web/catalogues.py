@@ -128,7 +128,7 @@ class Preview:
         image_column: the column with the photos, or empty if no column was detected.
         image_root: where relative paths start.
         rows: cells as text. Long cells are shortened.
-        photos: the rows' photos or errors. After :func:`drawn`, photos are small ``data:`` URIs.
+        photos: the rows' photos or errors. :func:`drawn` replaces the photos with small ``data:`` URIs.
         relative: whether some photos have relative paths.
         refused: why the rows cannot be read, such as an unknown image column. May be empty.
     """
@@ -180,7 +180,7 @@ def preview(
             within_s=_CATALOGUE_S,
         )
     except NoImageColumnError as error:
-        return Preview(tuple(error.columns), refused="Which column contains the photo? Choose it.")
+        return Preview(tuple(error.columns), refused="Choose the column that contains the photos.")
     except EncodingError as error:
         return Preview(refused=str(error).replace(source, Path(source).name))
     first = next(catalogue.batches).slice(0, _ROWS)

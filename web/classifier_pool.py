@@ -142,7 +142,7 @@ class ClassifierPool:
         return [ClassifiedPhoto(**answer) for answer in await self._ask(photos, ask)]
 
     async def heat_map(self, photo: bytes) -> HeatMap:
-        """The heat map of a photo's likeliest class. Other requests run between its batches.
+        """The heat map of a photo's likeliest class. Other requests run between the map's batches.
 
         Raises:
             Problem: 422 for an unreadable photo. 429 if another heat map is being made, or the queue is full. 503 if no

@@ -3,8 +3,8 @@
 If a photo crashes the process, only this photo fails. The process runs ``python -P -m web.classifier_process MODEL
 TIMEOUT_S``. If MODEL is empty, the process only makes pictures. First the process writes a JSON line: its model
 (``{"model": {…}}``), or why the model cannot be used (``{"refused": message}``). The process reads batches from stdin.
-A batch is a JSON line ``{"asks": [{"size": bytes, …}]}``, then the bytes of its photos. The answers to a batch are a
-JSON line ``{"answers": [{…}]}``, in the order of the photos. The process ends when stdin closes.
+A batch is a JSON line ``{"asks": [{"size": bytes, …}]}``, then the bytes of its photos. The answer to a batch is a JSON
+line ``{"answers": [{…}]}``, in the order of the photos. The process ends when stdin closes.
 """
 
 import asyncio
@@ -92,7 +92,7 @@ class ClassifiedPhoto(BaseModel, frozen=True):
     status: Status = Field(default=Status.FAILED, description="labeled, review or failed.")
     label: str | None = None
     confidence: float | None = None
-    label_level: int | None = Field(default=None, description="Number of levels below the label: 0 for a class.")
+    label_level: int | None = Field(default=None, description="Class-tree levels below the label: 0 for a class.")
     leaf_guess: str | None = Field(default=None, description="The likeliest class. Null without a tree.")
     reason: str | None = Field(default=None, description="Why the photo goes to review: threshold or unknown.")
     threshold: float | None = Field(
@@ -234,7 +234,7 @@ def _ends_after(seconds: float) -> Iterator[None]:
 
 
 class _Labeller:
-    """Answers batches with one model. ``timeout_s``: after this decoding time, SIGALRM ends the process."""
+    """Runs one model on batches of photos. ``timeout_s``: after this decoding time, SIGALRM ends the process."""
 
     def __init__(self, classifier: Classifier, timeout_s: float) -> None:
         self._classifier = classifier
@@ -282,7 +282,7 @@ class _Labeller:
         try:
             classifier = self._with_rule(ask["precision"], ask["threshold"])
         except InputError as error:
-            return {"refused": str(error).replace("--", "")}  # fields of the API have no --
+            return {"refused": str(error).replace("--", "")}  # names of API fields have no --
         prediction = classifier.decide(scores, ask["top_k"])[0]
         return {
             "status": Status.REVIEW if prediction.review else Status.LABELED,

@@ -1,4 +1,4 @@
-"""Heat maps: the patches of a photo that decide its label.
+"""Heat maps show which patches of a photo decide its label.
 
 A patch is important if the label's probability drops when the photo's mean colour covers the patch (occlusion: Zeiler
 and Fergus, 2014, https://arxiv.org/abs/1311.2901).

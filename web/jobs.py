@@ -1,4 +1,4 @@
-"""Finds jobs in the folder of jobs, and next to results of ``hangtag label``."""
+"""Finds queued jobs and the jobs of ``hangtag label``."""
 
 import hashlib
 import re
@@ -39,12 +39,12 @@ class WebJob:
 
     @property
     def whole(self) -> "WebJob":
-        """For a question, its job; otherwise, this job. Only whole jobs can be cancelled or retried."""
+        """The job that a question belongs to, or this job. Questions cannot be cancelled or retried."""
         return self.of or self
 
     @property
     def questions(self) -> list["WebJob"]:
-        """The questions, if the job has several models."""
+        """One question per model, if the job has several models."""
         if not self.job.spec.named:
             return []
         return [
@@ -61,7 +61,7 @@ class JobIndex:
     """Finds jobs by id. Reads the folders at each call, so that new jobs are found.
 
     Args:
-        jobs: the folder of jobs, or an ``s3://`` URL. Without Redis, the web page stores its jobs there, too.
+        jobs: the folder of jobs, or an ``s3://`` URL. Without Redis, this folder also contains jobs of the web page.
         results: results of ``hangtag label``.
     """
 
@@ -96,6 +96,6 @@ class JobIndex:
 
 
 def result_id(result: Path) -> str:
-    """The job id of a result: its file name, and a hash of its path."""
+    """The job id of a result: the file name and a hash of the path."""
     name = re.sub(r"[^A-Za-z0-9._-]", "_", result.name)[:40]
     return f"{name}-{hashlib.sha256(str(result.absolute()).encode()).hexdigest()[:8]}"

@@ -23,7 +23,7 @@ class WebMetrics:
         self.requests = Counter(
             "hangtag_web_requests", "Requests by outcome.", ("route", "method", "status"), registry=registry
         )
-        seconds = "Seconds from a request's headers to the end of its answer."
+        seconds = "Seconds from a request's headers to the end of the response."
         self.seconds = Histogram(
             "hangtag_web_request_seconds", seconds, ("route",), buckets=_BOUNDS_S, registry=registry
         )

@@ -48,7 +48,7 @@ class SentPhoto:
 
 
 class _Held:
-    """Counts one request's bytes. ``hold`` adds them to the server's total. Raises Problem above the limit."""
+    """Counts one request's bytes. ``hold`` adds bytes to the server's total. Raises Problem above the limit."""
 
     def __init__(self, hold: Callable[[int], None]) -> None:
         self._hold = hold

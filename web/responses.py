@@ -1,4 +1,4 @@
-"""HTTP responses: pages, and errors as a page or a problem document (RFC 9457)."""
+"""HTTP responses for pages and errors. An error is a page or a problem document (RFC 9457)."""
 
 import errno
 import json
@@ -31,7 +31,7 @@ _STATUSES: Final[dict[type[HangtagError] | tuple[type[HangtagError], ...], HTTPS
     InputError: HTTPStatus.BAD_REQUEST,
     HangtagError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
-"""Maps exception classes to HTTP status. The first match is used."""
+"""HTTP status of each exception class. The first matching class is used."""
 _NO_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.EILSEQ})
 API: Final = "/v1/"
 BEARER: Final = Depends(HTTPBearer(auto_error=False, description="The token in --token-file; not needed on loopback."))
@@ -62,7 +62,7 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
 
 
 def page(request: Request, template: str, status: int = 200, **values: object) -> HTMLResponse:
-    """Render a whole page as an answer.
+    """Render an HTML page as a response.
 
     Args:
         request: a request with the proxy's path prefix and the reviewer's cookie.
@@ -96,12 +96,12 @@ def reviewer_of(request: Request) -> str:
 
 
 class Problem(Exception):
-    """An answer that is an error.
+    """An HTTP error response.
 
     Args:
         status: HTTP status.
         detail: what was expected, what was received, and what to do.
-        headers: headers of the answer, such as ``Retry-After``.
+        headers: response headers, such as ``Retry-After``.
         more: further fields of the problem document.
     """
 
@@ -111,7 +111,7 @@ class Problem(Exception):
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Answer Hangtag's own errors and the error of a full disk."""
+    """Turn exceptions into error responses."""
 
     def answer(request: Request, error: Exception) -> Response:
         return respond(request, _problem_of(error))

@@ -52,7 +52,7 @@ class NewJob(BaseModel):
         None, description="Of the job."
     )
     image_column: Text | None = Field(
-        None, description="The column with the photos. Default: found by its name or its cells."
+        None, description="The column with the photos. Default: detected from column names and cells."
     )
     image_root: Place | None = Field(None, description="Where relative paths start: a folder on the server, or a URL.")
     image_suffix: Text | None = Field(
@@ -104,7 +104,7 @@ class LocalQueue:
             return id in self._running
 
     def remark(self, id: str) -> str | None:
-        """Why a job is not running. Empty for a running job. None if the queue does not have the job."""
+        """Why a job is not running: an empty text for a running job, None for an unknown job."""
         with self._lock:
             if id in self._running:
                 return ""
@@ -174,7 +174,7 @@ class JobRunner:
         Args:
             new: the catalogue and its options.
             model: a path or a name in the registry. Several models need names: ``category=shop@champion``.
-            upload: an uploaded catalogue, instead of ``new.source``. The caller may then delete the file.
+            upload: an uploaded catalogue, instead of ``new.source``. The caller may delete the file after the call.
 
         Returns:
             The job, and remarks on its catalogue.
@@ -206,7 +206,7 @@ class JobRunner:
         self.local.stop(whole.id)
 
     def resume_job(self, job: WebJob) -> None:
-        """Continue a job if it was cancelled or its process has ended. Raises JobError."""
+        """Continue a cancelled job, or a job whose process has ended. Raises JobError."""
         whole = job.whole
         if job_receipt(whole.job):
             msg = f"{whole.title} is finished and cannot be resumed."
@@ -220,12 +220,12 @@ class JobRunner:
         whole = job.whole
         receipt = job_receipt(whole.job)
         if receipt is None:
-            msg = f"Expected a finished job, but {whole.title} is not finished; wait for its end, or resume it."
+            msg = f"Expected a finished job, but {whole.title} is not finished; wait, or resume the job."
             raise JobError(msg)
         self._check_workers(whole)
         faults = begin_retry(whole.job, receipt.retry + 1)
         if not faults:
-            msg = f"No failed row of {whole.title} can succeed on another try; correct its photos or its catalogue."
+            msg = f"No failed row of {whole.title} can succeed on another try; correct the photos or the catalogue."
             raise JobError(msg)
         self._label(whole)
         return faults

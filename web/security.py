@@ -1,10 +1,10 @@
-"""Access control: checks each request before its route, and adds security headers to answers.
+"""Access control: checks each request before its route, and adds security headers to responses.
 
 Limits the number and duration of connections.
 
 Pages need no CSRF token, because headers reveal requests from other sites (OWASP, Cross-Site Request Forgery Prevention
-Cheat Sheet, "Fetch Metadata headers"). Browsers send ``Sec-Fetch-Site`` over HTTPS and to loopback addresses, and
-``Origin`` with every request that may change data.
+Cheat Sheet, "Fetch Metadata headers"). Browsers send ``Sec-Fetch-Site`` over HTTPS and to loopback addresses.
+They send ``Origin`` with every request that may change data.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ _LOGIN_BODY_S: Final = 10.0
 _REQUEST_S: Final = 10.0
 """Seconds to wait for a request's headers."""
 _STALL_S: Final = 60.0
-"""Seconds to wait for a client that stopped reading its answer."""
+"""Seconds to wait for a client that stopped reading the response."""
 _CONNECTIONS: Final = 1000
 _LOG_S: Final = 60.0
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -72,7 +72,7 @@ class Connection(H11Protocol):
     """A connection that closes if its client sends or reads too slowly.
 
     At most :data:`_CONNECTIONS` connections are open. The limit is lower if the process may open few files. Above the
-    limit, the connection that waits longest for its client is closed. If none waits, the new connection is closed.
+    limit, the connection with the longest wait for its client is closed. If no connection waits, the new one is closed.
     """
 
     _patience: asyncio.TimerHandle | None = None
@@ -193,7 +193,7 @@ class Access:
 class Sessions:
     """Starlette's session middleware.
 
-    Over HTTPS, cookies are restricted to HTTPS. The token signs the cookies, so sessions survive a restart.
+    Cookies that are set over HTTPS are sent only over HTTPS. The token signs cookies, so sessions survive a restart.
     """
 
     def __init__(self, app: ASGIApp, token: str, root: str) -> None:

@@ -88,7 +88,7 @@ def _check_results(results: Iterable[Path]) -> None:
     for result in results:
         if result.suffix == ".job" and result.is_dir():
             msg = (
-                f"Expected a result of hangtag label, got its job's folder {result}; pass the file "
+                f"Expected the output of hangtag label, got its job's folder {result}; pass the file "
                 f"{result.stem} instead."
             )
             raise InputError(msg)
@@ -120,7 +120,7 @@ def open_review(settings: ReviewSettings, job: str, audit: int | None) -> None:
 
     is_result = Path(job).exists()
     if not is_result and Path(job).suffix.lower() in OUTPUT_SUFFIXES:
-        msg = f"Expected a result of hangtag label at {job}, found none; check the path."
+        msg = f"Expected the output of hangtag label at {job}, found none; check the path."
         raise InputError(msg)
     own = WebSettings(**vars(settings), results=[Path(job)] if is_result else None)
     _check_results(own.results or ())
@@ -145,7 +145,7 @@ def _shows_job(settings: WebSettings, id: str) -> bool:
         if error.code == HTTPStatus.UNAUTHORIZED:
             Console().say(
                 f"The running server at {settings.url} needs a token, so this command starts another server. If the "
-                "running server shows this job, review there. Otherwise, two people may get the same photo."
+                "running server shows this job, use that server: two servers may give the same photo to two people."
             )
         return False
     except (OSError, ValueError):

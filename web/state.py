@@ -50,7 +50,7 @@ class WebState:
 
 
 def make_state(settings: WebSettings) -> WebState:
-    """Make the services of a server."""
+    """Create the services of a server."""
     jobs, rows = JobIndex(settings.jobs, settings.results or ()), CatalogueRows()
     runner, reviews, metrics = JobRunner(settings, jobs), Reviews(jobs, settings.corrections, rows), WebMetrics()
     return WebState(

@@ -72,7 +72,7 @@ class JobView:
     Attributes:
         receipt: None if the job is unfinished or has several models.
         remarks: why the job does not progress.
-        left: number of unanswered rows for review in a finished job. A row counts once, even if several models are
+        left: number of rows in a finished job that still need review. A row counts once, even if several models are
             unsure.
     """
 
@@ -101,7 +101,7 @@ class JobView:
 
     @property
     def answered(self) -> int:
-        """Number of answered rows for review in a finished job."""
+        """Number of reviewed rows in a finished job."""
         return max(self.counts.by_status["review"] - self.left, 0) if self.is_finished else 0
 
     @property
@@ -223,7 +223,7 @@ class JobBoard:
         return sorted(found, key=lambda view: view.found.job.spec.created_at, reverse=True), wrong
 
     def view(self, id: str) -> JobView:
-        """One job, with remarks on its progress. Raises NoSuchJobError or JobError."""
+        """A job, with the reasons why it does not progress. Raises NoSuchJobError or JobError."""
         view = self._reader(self._jobs.find(id)).read(self._runner)
         if view.is_over:
             return view

@@ -103,7 +103,7 @@ def test_the_form_asks_for_unguessable_settings_and_reports_a_dead_server(
     catalogue.write_text(f"sku;bildpfad\n1;{photo.name}\n")
     form.get_by_label("Catalogue file").set_input_files(catalogue)
     start = form.get_by_role("button", name="Start job")
-    expect(form.get_by_role("alert").filter(visible=True)).to_have_text("Which column contains the photo? Choose it.")
+    expect(form.get_by_role("alert").filter(visible=True)).to_have_text("Choose the column that contains the photos.")
     expect(start).to_be_disabled()
     form.get_by_label("Photo column").focus()
     form.get_by_label("Photo column").select_option("bildpfad")

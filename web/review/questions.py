@@ -42,7 +42,7 @@ _EXAMPLES: Final = 3
 
 @dataclass(frozen=True)
 class Questions:
-    """The distinct photos for review, in the order of the catalogue. A question is a row number in ``table``.
+    """The distinct photos for review, in the order of the catalogue. A question is a photo's row number in ``table``.
 
     Attributes:
         table: one row per question. ``row``: the photo's first row in the catalogue, from 0. ``rows`` and
@@ -66,13 +66,13 @@ class Questions:
         return int(self.table.num_rows)
 
     def get(self, question: int) -> dict[str, Any]:
-        """All columns of one question."""
+        """The table row of one question."""
         columns: dict[str, Any] = self.table.slice(question, 1).to_pylist()[0]
         return columns
 
     @cached_property
     def by_sha256(self) -> dict[str, int]:
-        """The question of each SHA-256."""
+        """Maps each photo's SHA-256 to its question."""
         return {sha256: place for place, sha256 in enumerate(self.table.column("sha256").to_pylist())}
 
     @cached_property
@@ -102,7 +102,7 @@ class Questions:
 
     @cached_property
     def repeated(self) -> npt.NDArray[np.bool_]:
-        """Whether the photo is for review because many rows have it."""
+        """Whether the photo needs review because many rows have this photo."""
         repeated = pc.equal(self.table.column("reason"), ReviewReason.REPEATED.value)
         return np.asarray(pc.fill_null(repeated, False).to_numpy())
 
@@ -119,7 +119,7 @@ class Questions:
 
 
 def load_questions(job: Job, rows: Sequence[int] | None = None) -> Questions:
-    """Read the rows for review of a job, which may be unfinished. Raises JobError.
+    """Read the rows that need review. The job may be unfinished. Raises JobError.
 
     Args:
         job: a finished or a running job.

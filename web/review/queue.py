@@ -17,7 +17,7 @@ from web.review.questions import Questions
 
 LEASE_S: Final = 300.0
 _PAUSE_S: Final = 120.0
-"""Seconds between answers. Longer pauses do not affect the reviewer's speed."""
+"""Longest pause between answers that counts as review time, in seconds."""
 _RECENT: Final = 200
 
 _Mask = npt.NDArray[np.bool_]
@@ -56,9 +56,9 @@ class Progress:
         done: number of photos that need no more answers. ``rows_done``: number of their rows.
         left: number of remaining photos for this reviewer.
         mine: number of this reviewer's answers.
-        an_hour: this reviewer's recent answers per hour. None before the third answer.
+        an_hour: this reviewer's recent answers per hour. None for fewer than three answers.
         right: fraction of the reviewed photos for which the model's class was right.
-        twice: number of photos that two people reviewed. ``agreed``: number of these with equal first answers.
+        twice: number of photos that two people reviewed. ``agreed``: how many of these photos got equal first answers.
         disputed: number of photos on which reviewers disagree.
     """
 
@@ -91,7 +91,7 @@ def _keys(questions: Questions, order: Order) -> tuple[npt.NDArray[np.generic], 
 
 
 class ReviewQueue:
-    """The photos for review of one job, with leases and answers. Thread-safe. ``clock`` returns seconds since 1970."""
+    """A job's photos that need review, with leases and answers. Thread-safe. ``clock`` returns seconds since 1970."""
 
     def __init__(self, questions: Questions, clock: Callable[[], float] = time.time) -> None:
         self._questions, self._clock = questions, clock
@@ -127,8 +127,8 @@ class ReviewQueue:
         """Lease the next photos to a browser tab. No other reviewer gets a leased photo.
 
         Args:
-            reviewer: reviews each photo once, and again after a disagreement.
-            tab: the browser tab, which gets each photo once.
+            reviewer: the reviewer's name. A reviewer gets a photo again only after a disagreement.
+            tab: the browser tab. A tab gets each photo once.
             choice: the reviewer's choice.
             most: maximum number of photos to lease.
         """
@@ -195,14 +195,14 @@ class ReviewQueue:
             return sum(bool(askable[place]) for place, (holder, until) in leases if holder != tab and until > now)
 
     def skip(self, question: int, reviewer: str) -> None:
-        """Move a photo to the end of this reviewer's photos."""
+        """Move a photo to the end of this reviewer's queue."""
         with self._lock:
             self._skipped[reviewer].pop(question, None)
             self._skipped[reviewer][question] = None
             self._leases.pop(question, None)
 
     def unskip(self, question: int, reviewer: str) -> bool:
-        """Undo a skip. Returns whether the photo was still skipped."""
+        """Undo a skip. Returns False if the photo was not skipped."""
         with self._lock:
             skipped = question in self._skipped[reviewer]
             self._skipped[reviewer].pop(question, None)

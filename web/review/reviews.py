@@ -81,7 +81,7 @@ class Stored:
 
 
 class Review:
-    """The photos for review of one job, and the answers. Thread-safe. ``clock`` returns seconds since 1970."""
+    """A job's photos that need review, and the answers. Thread-safe. ``clock`` returns seconds since 1970."""
 
     def __init__(
         self, job: Job, questions: Questions, store: CorrectionStore, rows: CatalogueRows, clock: Callable[[], float]
@@ -100,7 +100,7 @@ class Review:
         self._latest = datetime.min.replace(tzinfo=UTC)
 
     def take(self, reviewer: str, tab: str, choice: Choice, most: int, *, fresh: bool) -> list[int]:
-        """The next photos for a tab. ``fresh``: whether to end the tab's leases first."""
+        """The next photos for a tab. ``fresh``: whether to release the tab's earlier photos."""
         self._read_again()
         if fresh:
             self.queue.release(tab)
@@ -167,7 +167,7 @@ class Review:
             self._add(question, reviewer, answer, unwritten)
 
     def _add(self, question: int, reviewer: str, answer: Answer, unwritten: list[Vote]) -> None:
-        """Add an answer. Ignore a repeated answer, unless reviewers disagree."""
+        """Add an answer. A repeated answer counts only while reviewers disagree."""
         if answer.kind is AnswerKind.LABEL:
             self._check_label(answer)
         statement = self._statement(question, reviewer, answer)
@@ -269,7 +269,7 @@ class Reviews:
         self._lock = threading.Lock()
 
     def store_of(self, job: Job) -> CorrectionStore:
-        """The store of answers for a job, or for one model of a job with several models."""
+        """The answers for a job, or for one model of a job."""
         return self.store.of_question(job.name)
 
     def answered(self, job: Job) -> AnsweredPhotos:
@@ -290,7 +290,7 @@ class Reviews:
 
         Args:
             id: id of the job.
-            audit: number of random labeled rows to review, instead of the rows for review. 0: no audit.
+            audit: number of random labeled rows to review, instead of rows with the status ``review``. 0: no audit.
             again: whether to reload the review if the job has new rows.
             begins: whether to record the start of the audit in the job's folder.
         """

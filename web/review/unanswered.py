@@ -59,7 +59,7 @@ class UnansweredRows:
         self._doubtful = _numbers(())
 
     def count(self, receipt: JobReceipt) -> int:
-        """Number of unanswered rows for review. A photo without SHA-256 never has an answer. Raises JobError."""
+        """Number of rows that still need review. A photo without SHA-256 never has an answer. Raises JobError."""
         if not receipt.by_status.get(Status.REVIEW, 0):
             return 0
         if self._receipt != (receipt.job, receipt.retry):

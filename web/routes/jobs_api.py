@@ -47,7 +47,7 @@ class JobState(BaseModel):
     source: str
     model: str = Field(description="name/version/variant@digest. The first model of a job with several models.")
     questions: list[str] = Field(
-        description="The ids of the questions, if the job has several models. Each question has a model and a review."
+        description="Ids of the questions, if the job has several models: one question and review per model."
     )
     created_at: str
     rows: int
@@ -184,7 +184,7 @@ def cancel(state: State, id: str) -> JobState:
 
 @router.post("/{id}/resume", openapi_extra={"x-curl": "curl -X POST {base}/v1/jobs/spring/resume"})
 def resume(state: State, id: str) -> JobState:
-    """Continue a job if it was cancelled or its process has ended."""
+    """Continue a cancelled job, or a job whose process has ended."""
     state.runner.resume_job(state.jobs.find(id))
     return job(state, id)
 

@@ -181,7 +181,7 @@ def apply(found: Found, state: State) -> JSONResponse:
 def receipt_page(found: Found) -> Response:
     """The receipt's HTML page; see :func:`stored_page`."""
     html = _receipt_html(found)
-    for question in found.questions:  # in the page, links lead to files in the job's folder
+    for question in found.questions:  # the stored page links to files in the job's folder
         file, shown = f"{QUESTIONS}/{question.job.name}/{PAGE_FILE}", f"../{quote(question.id)}/receipt"
         html = html.replace(f'class="file" href="{file}"'.encode(), f'href="{shown}"'.encode())
     return stored_page(html)
@@ -191,7 +191,7 @@ def _receipt_html(found: WebJob) -> bytes:
     try:
         return found.job.storage.read(PAGE_FILE)
     except FileNotFoundError as error:
-        raise Problem(404, f"{found.title} has no receipt yet; wait for the end of the job.") from error
+        raise Problem(404, f"{found.title} has no receipt yet; wait until the job ends.") from error
 
 
 @router.get("/jobs/{id}/files/{file}")
@@ -235,4 +235,4 @@ def _media_type(name: str) -> str:
 
 
 def _no_file(name: str) -> Problem:
-    return Problem(404, f"Expected the file {name[:100]}, but it does not exist yet; wait for the end of the job.")
+    return Problem(404, f"Expected the file {name[:100]}, but it does not exist yet; wait until the job ends.")

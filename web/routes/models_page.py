@@ -119,7 +119,7 @@ def _outcome(registry: Registry, name: str, events: Sequence[Event], number: int
 
 @router.get("/models/{name}/{which}")
 def version_page(request: Request, state: State, name: str, which: str) -> HTMLResponse:
-    """One version: its model card, and the form to promote it."""
+    """The model card of a version, and the form to promote the version."""
     registry = open_registry(state.settings.registry)
     version = _version(registry, name, which)
     kept = {file: registry.training(*version, file) is not None for file in (*REPORT_FILES, CYCLE_REPORT)}
@@ -236,7 +236,7 @@ def _done(name: str, event: Event | None) -> JSONResponse:
 
 
 class VariantRow(NamedTuple):
-    """A variant of a bundle."""
+    """A variant of a model."""
 
     name: str
     variant: Variant
@@ -254,7 +254,7 @@ class ClassRule(NamedTuple):
 
 @dataclass(frozen=True)
 class ModelCard:
-    """The card of a bundle.
+    """The model card of a bundle.
 
     Attributes:
         classes: sorted by coverage, lowest first. Empty if the model has no default precision.
@@ -271,7 +271,7 @@ class ModelCard:
 
 
 def card_of(bundle: Bundle) -> ModelCard:
-    """Read a bundle's card. Raises BundleError."""
+    """Read a bundle's model card. Raises BundleError."""
     manifest = bundle.manifest
     return ModelCard(
         bundle,

@@ -33,9 +33,7 @@ _PICTURES: Final[dict[str, dict[str, str]]] = {"image/jpeg": {}, "image/svg+xml"
 """A photo, or a placeholder that shows why the photo is missing."""
 Audit = Annotated[
     int,
-    Query(
-        ge=0, le=100_000, description="Audit: review this number of random labeled rows instead of the rows for review."
-    ),
+    Query(ge=0, le=100_000, description="Audit: number of random labeled rows to review, instead of the unsure rows."),
 ]
 Side = Annotated[int, Query(ge=1, le=SIDES[-1], description="The longer side, in pixels.")]
 
@@ -211,7 +209,7 @@ async def golden_photo(state: State, id: str, name: str, side: Side = 96) -> Res
 def _golden_photo(state: WebState, id: str, file: str) -> bytes:
     review = state.reviews.open(id)
     if review.questions.bundle is None or file not in review.golden:
-        raise Problem(404, f"Expected one of {len(review.golden)} golden photos, got {file[:80]}.")
+        raise Problem(404, f"Expected one of the model's {len(review.golden)} example photos, got {file[:80]}.")
     return review.questions.bundle.read(file)
 
 
@@ -273,7 +271,7 @@ def answers(request: Request, state: State, id: str, choice: Chosen, sent: SentA
 def classes(state: State, id: str, audit: Audit = 0) -> ReviewClasses:
     """Return the model's classes, then classes that reviewers added, each with example photos.
 
-    Examples are photos labeled with the class or, if there are none, photos of the model's bundle.
+    Examples are photos labeled with the class. If there are none, they come from the model's bundle.
     """
     review = state.reviews.open(id, audit)
     place, of_rows = f"/jobs/{quote(id)}", review.questions.examples

@@ -18,7 +18,7 @@ from web.state import State, WebState
 
 _WORKER: Final = Path(__file__).parents[1] / "static" / "edge_worker.js"
 _WORKER_CSP: Final = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'"
-"""Only this script may compile WebAssembly, in which the browser's model runs."""
+"""Only this script may compile WebAssembly, which runs the model in the browser."""
 
 router = APIRouter(include_in_schema=False, prefix="/try")
 

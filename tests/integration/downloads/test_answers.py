@@ -214,5 +214,5 @@ def test_a_name_that_resolves_to_another_address_later_is_refused(tmp_path, serv
         source.request(photo_requests(url + "b"), {})
         second = take_all(source, 1)[0]
     assert fault_of(second) is ImageFault.REFUSED
-    assert "shop.test leads to 169.254.169.254" in str(second.outcome)
+    assert "shop.test resolves to 169.254.169.254" in str(second.outcome)
     assert server.requests[0].headers["host"] == f"shop.test:{server.port}"

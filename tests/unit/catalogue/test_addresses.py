@@ -170,4 +170,4 @@ def test_a_url_that_would_make_hangtag_ask_where_it_must_not_is_refused(url, tmp
     assert isinstance(outcome, ImageError)
     assert outcome.fault is ImageFault.REFUSED, outcome
     if "private.test" in url:
-        assert "private.test leads to 10.1.2.3, 192.168.0.1" in str(outcome)
+        assert "private.test resolves to 10.1.2.3, 192.168.0.1" in str(outcome)
