@@ -41,7 +41,7 @@ def run_pool(
 
 
 class _Strikes:
-    """Counts process deaths by chunk. A chunk's deaths are counted from 0 again if another photo is the cause."""
+    """Counts process deaths by chunk. If a chunk has a new suspect photo, its count restarts at 0."""
 
     def __init__(self, job: Job) -> None:
         self._job = job

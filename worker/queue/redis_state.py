@@ -37,7 +37,7 @@ QUEUES: Final = {
 """Priority → queue. Workers serve queues in alphabetical order."""
 
 FINISH: Final = -1
-"""Stands for the merge, in place of a chunk's number."""
+"""Used as the chunk's number in messages for the merge."""
 
 LEASE_S: Final = 10
 SENT_S: Final = 5
