@@ -75,7 +75,7 @@ class Reconciler:
         self._send = send
         self._poller = JobPoller(self._look, REST_S)
         self._last = ""
-        """Name of the last job served; the next tick begins with the next job."""
+        """Name of the last job that was checked; the next tick begins with the next job."""
 
     def tick(self) -> int:
         """Queue unfinished chunks of all jobs, unless another reconciler has just done so; returns their number."""

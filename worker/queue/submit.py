@@ -1,4 +1,4 @@
-"""Writes a catalogue into the folder of jobs for workers to label."""
+"""Writes a new job into the folder of jobs."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
