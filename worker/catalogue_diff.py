@@ -100,7 +100,7 @@ def _write(file: Path, table: pa.Table) -> None:
 
 
 def fetch_local_copy(sample: Sample, options: JobOptions, advance: Callable[[int, int], None]) -> Path:
-    """Download remote photos, and write a catalogue of local paths, without rows whose download failed."""
+    """Download remote photos, and write a catalogue with local paths. Leaves out failed downloads."""
     file = sample.folder / _HERE_FILE
     if file.exists():
         return file
@@ -207,13 +207,13 @@ class Pair(NamedTuple):
 def count_changes(
     pairs: Sequence[Pair], renamed: Mapping[str, str], root: Path, source: str, rows_in_source: int, failed: int
 ) -> CatalogueFigures:
-    """Count changed labels. ``renamed``: old label → new label. ``root``: folder of relative photo paths."""
+    """Count changed labels. ``renamed``: old label → new label. ``root``: where relative photo paths start."""
     flows: defaultdict[tuple[str, str], list[Pair]] = defaultdict(list)
     for pair in pairs:
         if renamed.get(pair.before.label, pair.before.label) != pair.after.label:
             flows[pair.before.label, pair.after.label].append(pair)
     order = sorted(flows, key=lambda flow: (-len(flows[flow]), flow))
-    shown: list[Pair] = []  # most confident first, without duplicates
+    shown: list[Pair] = []
     for flow in order[:_FLOWS_SHOWN]:
         by_photo = {pair.sha256: pair for pair in reversed(flows[flow])}
         shown += sorted(by_photo.values(), key=lambda pair: (-pair.after.confidence, pair.row))[:_ROWS_OF_A_FLOW]
@@ -301,7 +301,7 @@ def _pairs(table: pa.Table, cells: Mapping[int, str | None]) -> list[Pair]:
 
 
 def row_labels(table: pa.Table, prefix: str) -> list[RowLabel | None]:
-    """A model's likeliest class on each row of a result; None for a failed row."""
+    """The likeliest class in each row of a result; None for a failed row."""
     names = [name for name in table.column_names if name.startswith(prefix)]
     own = with_leaves(table.select(names).rename_columns([name.removeprefix(prefix) for name in names]))
     rows = zip(*(own.column(name).to_pylist() for name in ("label", "confidence", "status")), strict=True)

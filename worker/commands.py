@@ -34,7 +34,7 @@ def label_command(
     ] = None,
     previous: Annotated[
         Path | None,
-        typer.Option(help="An earlier result of hangtag label, whose photos keep their labels."),
+        typer.Option(help="Reuse the labels of this earlier result for identical photos."),
     ] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Discard an earlier run, and start again.")] = False,
     retry: Annotated[

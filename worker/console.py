@@ -49,7 +49,7 @@ def label_with_progress(
         msg = f"Stopped with {number_of(bar.done, 'row')} done; run the same command again to continue."
         raise StoppedError(msg) from stopped
     finally:
-        if bar.earlier is not None:  # without a terminal, stopping an unstarted bar would print an empty line
+        if bar.earlier is not None:  # stop() before start() would print an empty line
             progress.stop()
     if bar.earlier is None:
         errors.print(f"All rows were done already; {escape(str(request.output))} was not changed.", style="dim")
@@ -81,7 +81,7 @@ def _advise(receipt: JobReceipt, request: LabelRequest, job: Job | None, errors:
         words = "No failed row is worth another try."
     if words and not unfound:
         errors.say(words, "yellow")
-    instead = f"{unfound}, and add --restart. Or copy the photos there, and add --retry-failed" if unfound else ""
+    instead = f"{unfound}, and add --restart. Or copy photos to these paths, and add --retry-failed" if unfound else ""
     if words := unlabelled_words(receipt, instead or f"see error_message in {request.output}"):
         raise JobError(words)
 
@@ -118,7 +118,7 @@ def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
     if path is None:
         return ""
     if any("check the path" not in one.message for one in missing.examples):
-        return ""  # the photo's error message has better advice
+        return ""  # the error message already has advice
     root, others = job.spec.image_root, " or at the other rows' paths" if receipt.rows > 1 else ""
     return (
         f"no file at {root}/{path}{others}. Relative paths start at {root} (--image-root; default: the catalogue's "

@@ -44,7 +44,7 @@ Progress = Callable[[int, int], None]
 """Called with the numbers of finished rows and of all rows. Rows of earlier runs count as finished."""
 LOCK_FILE: Final = "lock"
 _LATER: Final = ("numpy.ma", "numpy.random")
-"""NumPy modules for merging, imported while photos are labelled."""
+"""NumPy modules that merging needs, imported during labelling."""
 _EARLY: Final = 4
 """Number of labelling processes that start before the catalogue is read."""
 
@@ -58,9 +58,8 @@ def label(
 ) -> JobReceipt:
     """Label a catalogue: one row in, one row out.
 
-    ``say`` prints a sentence in a Rich style. ``processes``: pool for labelling, which may have forks with loaded
-    models. ``drawing``: pool that makes the page's thumbnails. The receipt is also written to
-    ``<output>.job/receipt.json``.
+    ``say`` prints a sentence in a Rich style. ``processes``: pool for labelling.
+    ``drawing``: pool that makes the page's thumbnails. The receipt is also written to ``<output>.job/receipt.json``.
     """
     check_output(request.output, excel_safe=request.options.excel_safe)
     check_allow_hosts(request.options.allow_hosts or ())
@@ -87,7 +86,7 @@ def label(
             say(remark)
         if job.spec.delimiter != "," and request.output.suffix.lower() == ".csv":
             between = "tabs" if job.spec.delimiter == "\t" else "semicolons"
-            say(f"{request.output.name} separates its cells with {between}, like the catalogue.")
+            say(f"{request.output.name} is separated by {between}, like the catalogue.")
         receipt = job_receipt(job) if request.output.exists() and not job.missing_chunks() else None
         if receipt and not (request.retry_failed and begin_retry(job, receipt.retry + 1)):
             return receipt  # a person may have edited the result
@@ -117,7 +116,7 @@ def job_folder(output: Path) -> Path:
 def earlier_job(result: Path) -> Job:
     """Find a result's finished job. ``result``: path of the result or of the job's folder."""
     place = result.resolve()
-    folders = [job_folder(place)] if place.name else []  # the path ``/`` has no name
+    folders = [job_folder(place)] if place.name else []  # ``with_name`` fails for the path ``/``
     if place.is_dir() or place.name == RESULT_FILE:
         folders.append(place if place.is_dir() else place.parent)
     for folder in folders:
@@ -202,7 +201,7 @@ def _prepared_job(
         raise JobError(msg)
     if job.spec.options.headers == request.options.headers:
         return job
-    options = replace(job.spec.options, headers=request.options.headers)  # for example, a new access token
+    options = replace(job.spec.options, headers=request.options.headers)  # the headers may have a new access token
     spec = job.spec.model_copy(update={"options": options})
     storage.replace(JOB_FILE, spec.model_dump_json(indent=1).encode())
     return Job(spec, storage)
@@ -212,7 +211,7 @@ def _check_preprocessing(job: Job) -> None:
     if job.missing_chunks() and job.spec.preprocess_version != PREPROCESS_VERSION:
         msg = (
             f"{job.storage.place} began with preprocessing version {job.spec.preprocess_version}, but this Hangtag "
-            f"has version {PREPROCESS_VERSION}; use the earlier Hangtag, or pass --restart."
+            f"has version {PREPROCESS_VERSION}; install the earlier version, or pass --restart."
         )
         raise JobError(msg)
 

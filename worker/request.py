@@ -41,7 +41,7 @@ AllowHostOption = Annotated[
 ]
 
 ImageSuffixOption = Annotated[
-    str | None, typer.Option(metavar=".jpg", help="Add this to paths without an image extension, such as ids.")
+    str | None, typer.Option(metavar=".jpg", help="Append this extension to paths without an image extension.")
 ]
 HeadersOption = Annotated[
     list[str] | None,
@@ -104,7 +104,7 @@ class JobOptions:
         bool,
         typer.Option(
             "--excel-safe",
-            help="Write .csv files for spreadsheets: UTF-8 with a byte order mark, and no cell is a formula.",
+            help="Write .csv files for spreadsheets, in UTF-8 with a byte order mark and without formulas.",
         ),
     ] = False
     timeout_s: Annotated[
@@ -114,7 +114,7 @@ class JobOptions:
     allow_hosts: AllowHostOption = None
     headers: HeadersOption = field(default=None, repr=False)  # a header may have a password
     per_host: Annotated[
-        int | None, typer.Option(min=1, help="Limit of parallel downloads from one host, for each process. Default: 8.")
+        int | None, typer.Option(min=1, help="Maximum parallel downloads per process and host. Default: 8.")
     ] = None
     registry: RegistryOption = DEFAULT_REGISTRY
 
@@ -136,7 +136,7 @@ class JobRequest:
 
     @property
     def models(self) -> Mapping[str, Path | str]:
-        """Name → model; the name of a single model is empty. Raises InputError."""
+        """Models by name. A single model has an empty name. Raises InputError."""
         if not isinstance(self.model, Mapping):
             return {"": self.model}
         names = list(self.model)

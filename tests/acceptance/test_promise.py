@@ -59,7 +59,7 @@ def test_a_threshold_that_is_asked_for_labels_and_is_said_everywhere(label: Labe
     assert (model["precision"], model["threshold"], model["all_to_review"]) == (None, 0.4, False)
     status, _, refused = label()
     assert status == 1
-    assert "holds another job: --threshold was 0.4, is not given. Name another --out" in refused
+    assert "holds another job: --threshold was 0.4, is now not given. Name another --out" in refused
 
 
 def test_workers_on_the_queue_label_at_the_jobs_threshold(

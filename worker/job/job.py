@@ -1,6 +1,6 @@
 """A job: a folder with a catalogue's rows and their results. A part file has one chunk's results.
 
-A job with several models has a :class:`Job` for each, called a question. The questions of a job share its files.
+A question is one model's part of a job, and is itself a :class:`Job`. A job's questions share its files.
 """
 
 import shutil
@@ -88,9 +88,9 @@ class Question(_Record):
 class JobSpec(_Record):
     """The contents of ``job.json``.
 
-    Workers with another ``preprocess_version`` refuse the job. ``confined``: whether photos on disk must be under
-    ``image_root``, as in queued jobs. ``needs_root``: whether workers must have the folder ``image_root``.
-    ``left_out``: extension → number of skipped files. ``delimiter``: separator in the job's CSV files.
+    Workers with another ``preprocess_version`` refuse the job. ``confined``: whether local photos must be inside
+    ``image_root``. ``needs_root``: whether each worker needs the folder ``image_root``. ``left_out``: number of
+    skipped files by extension. ``delimiter``: separator in the job's CSV files.
     """
 
     schema_version: Literal[1] = 1
@@ -120,7 +120,7 @@ class JobSpec(_Record):
 
 
 RETRYABLE: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.CRASHED, ImageFault.MISSING})
-"""Errors that a retry may fix. Other errors are faults of the image file."""
+"""Errors that a retry may fix. The other values of :class:`ImageFault` are permanent."""
 _WIDTH: Final = 5
 JOB_FILE: Final = "job.json"
 CANCELLED: Final = "cancelled"
@@ -140,7 +140,7 @@ class Retry(_Record):
     begun_at: str = ""
 
     def lowest_retry(self, chunk: int) -> int:
-        """A chunk is finished if its part file has at least this retry number."""
+        """The minimum retry number of a finished chunk's part file."""
         return self.number if chunk in self.chunks else 0
 
 
@@ -187,7 +187,7 @@ def _retry_key(number: int) -> str:
 
 @dataclass(frozen=True)
 class Job:
-    """A job, or one model's part of the job ``whole``. ``storage``: the folder with the receipt."""
+    """A whole job, or one question of the job ``whole``. ``storage``: the folder with the receipt."""
 
     spec: JobSpec
     storage: Storage
@@ -258,7 +258,7 @@ class Job:
         if missing := [chunk for chunk in range(self.spec.chunks) if chunk not in keys]:
             msg = f"Chunk {missing[0]} has no results; run the same command again."
             raise JobError(msg)
-        for start in range(0, self.spec.chunks, each):  # one file of rows fits in memory
+        for start in range(0, self.spec.chunks, each):  # one file of rows at a time, to save memory
             whole = range(start, min(start + each, self.spec.chunks))
             for chunks in (whole[at : at + self._at_once] for at in range(0, len(whole), self._at_once)):
                 parts = [self._part_table(chunk, keys[chunk]) for chunk in chunks]
@@ -276,7 +276,7 @@ class Job:
         return {chunk: part_key(chunk, retry) for chunk, retry in latest_parts(names).items()}
 
     def retry(self) -> Retry:
-        """The latest retry of failed rows; its number is 0 if there was no retry."""
+        """The job's latest :class:`Retry`."""
         number = max(numbered(self.home.names("retries"), ".json", width=_WIDTH), default=0)
         return _read_retry(self.home, number, self._whole_id) if number else Retry()
 
@@ -285,7 +285,7 @@ class Job:
         return self.missing_from(latest_parts(self.home.names("parts")), self.retry())
 
     def missing_from(self, parts: dict[int, int], retry: Retry) -> list[int]:
-        """Like :meth:`missing_chunks`, but reads no files. ``parts``: see :func:`latest_parts`."""
+        """Compute :meth:`missing_chunks` without reading files. ``parts``: from :func:`latest_parts`."""
         return [chunk for chunk in range(self.spec.chunks) if parts.get(chunk, -1) < retry.lowest_retry(chunk)]
 
     def rows_left(self, chunk: int, retry: Retry) -> int:
@@ -311,7 +311,7 @@ class Job:
         return ""
 
     def rows_in_chunk(self, chunk: int) -> int:
-        """Number of rows in a chunk; the last chunk may have fewer."""
+        """Number of rows in a chunk."""
         return min(self.spec.chunk_rows, self.spec.rows - chunk * self.spec.chunk_rows)
 
 
@@ -364,7 +364,7 @@ def scratch_folder(storage: Storage) -> Iterator[Path]:
     """A temporary folder for files to upload. Deletes old folders of killed processes."""
     storage.scratch.mkdir(parents=True, exist_ok=True)
     for remains in storage.scratch.glob(f"{_SCRATCH}*"):
-        with suppress(FileNotFoundError):  # its process may delete it first
+        with suppress(FileNotFoundError):  # another process may delete the folder first
             if remains.stat().st_mtime < time.time() - _OLD_S:
                 shutil.rmtree(remains, ignore_errors=True)
     with (
@@ -386,7 +386,7 @@ def rows_key(number: int) -> str:
 
 @lru_cache(maxsize=2)
 def _rows_file(storage: Storage, key: str, job: str) -> tuple[pq.ParquetFile, Lock]:
-    """An open file and its lock. ``job`` is part of the cache key, since a new job may reuse the folder."""
+    """``job`` is part of the cache key, since a new job may reuse the folder."""
     try:
         return pq.ParquetFile(storage.source(key)), Lock()
     except FileNotFoundError as error:

@@ -44,7 +44,7 @@ def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tu
 
 
 def moved_words(job: Job, models: Iterable[JobModel]) -> str:
-    """A sentence for each question whose model version differs between job and request."""
+    """Describe models whose versions differ between the job and the request."""
     words = ""
     for question, model in ((job.question(one.question.name), one.source) for one in models):
         before = version_of(model, question.model.digest) if question else None
@@ -108,7 +108,7 @@ def bundle_of(job: Job) -> Bundle | None:
 
 
 class ModelNote(BaseModel, frozen=True):
-    """A model's registry name, its answers on proof photos, and its thresholds (None if it promises no precision)."""
+    """A model's registry name, answers on proof photos, and thresholds (None if the model promises no precision)."""
 
     named: ModelName | None = None
     reference: VariantReference | None = None

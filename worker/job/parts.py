@@ -1,4 +1,4 @@
-"""The columns of a result, and part files: a chunk's results as an Arrow stream with a checksum."""
+"""Result columns, and part files. A part file is an Arrow stream with a chunk's results and a checksum."""
 
 import re
 import zlib
@@ -38,7 +38,7 @@ _DERIVED: Final = ("accepted_label", "label_2", "confidence_2")
 """Result columns that are computed from other columns."""
 TREE_FIELDS: Final = (pa.field("label_level", pa.int8()), pa.field("leaf_guess", pa.string()))
 WORST: Final = "status"
-"""The column with each row's worst status, in jobs with named models."""
+"""In jobs with named models, the column with each row's worst status."""
 PRODUCT_SCHEMA: Final = pa.schema(
     [
         ("label", pa.string()),
@@ -186,7 +186,7 @@ def result_columns(part: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray
 
 
 def with_leaves(part: pa.Table, chosen: pa.ChunkedArray | None = None) -> pa.Table:
-    """Replace inner nodes of the label tree (in ``chosen`` rows, or all) by the likeliest class and its confidence."""
+    """In ``chosen`` rows (default: all), replace labels above the classes by the likeliest class and its confidence."""
     if "label_level" not in part.column_names:  # the model has no tree of labels
         return part
     above = pc.fill_null(pc.greater(part.column("label_level"), 0), False)
@@ -220,7 +220,7 @@ class PhotoWork(BaseModel, frozen=True, extra="forbid"):
     inference_s: float = 0.0
 
     def plus(self, other: "PhotoWork") -> "PhotoWork":
-        """The total of this work and ``other``."""
+        """Add ``other``, field by field."""
         total = Counter(self.model_dump())
         total.update(other.model_dump())
         return PhotoWork.model_validate({name: round(value, 4) for name, value in total.items()})
@@ -309,7 +309,7 @@ def checked_stream(table: pa.Table) -> bytes:
 
 
 def open_stream(data: bytes) -> pa.RecordBatchStreamReader:
-    """Read the bytes of :func:`checked_stream`. Raises ValueError if the checksum differs."""
+    """Open an Arrow stream from :func:`checked_stream`. Raises ValueError if the checksum differs."""
     whole = memoryview(data)[:-_CHECKSUM_BYTES]
     if _checksum(whole) != data[-_CHECKSUM_BYTES:]:
         msg = "its checksum differs"

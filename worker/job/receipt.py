@@ -1,4 +1,4 @@
-"""A job's receipt: counts, models, errors with examples, speed, and the figures of an audit."""
+"""A job's receipt, with counts of its results and errors."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -108,7 +108,7 @@ class ModelName(_Record):
 class Drift(_Record):
     """Population stability indices (PSI) between a job's distinct photos and the model's proof photos.
 
-    ``warning`` is None if the difference is small or may be due to chance. ``finding`` is never empty.
+    ``warning``: None unless the difference is large and significant. ``finding`` is never empty.
     """
 
     confidence_psi: float
@@ -136,8 +136,8 @@ class RepeatedPicture(_Record):
 class ClassMix(_Record):
     """The expected precision of labels, with a 90% interval, for this catalogue's mix of classes.
 
-    ``raised``: rows with a lower confidence went to review; above 1, all rows. ``shares``: the class that
-    differs most, its fraction of the catalogue, and its fraction of the proof photos.
+    ``raised``: rows with a lower confidence went to review; above 1, all rows. ``shares``: (class,
+    fraction of the catalogue, fraction of the proof photos) for the class that differs most.
     """
 
     promised: float
@@ -212,7 +212,7 @@ class Audit(_Record):
 
 
 class AuditFile(_Record):
-    """The contents of ``audit.json``. ``sample``: row numbers, from 1. ``retry``: number of the job's latest retry."""
+    """The contents of ``audit.json``. ``sample``: row numbers, from 1. ``retry``: how many retries the job had."""
 
     job: str
     retry: int
@@ -242,8 +242,9 @@ class _WholeReceipt(_Record):
 class Receipt(_WholeReceipt):
     """The receipt of a question, or of a job with one model.
 
-    ``by_level``: level in the tree of labels → number of labeled rows. ``drift``: None if the bundle has no reference
-    answers. ``mix``: None without a promise or with too few rows. ``repeated``: the five most frequent pictures.
+    ``by_level``: number of labeled rows by level in the label tree. ``drift``: None if the bundle has no reference
+    answers. ``mix``: None without a promised precision, or with too few rows. ``repeated``: the five most frequent
+    pictures.
     """
 
     model: ModelPin
@@ -311,7 +312,7 @@ def groups_file(result: str | Path) -> str:
 
 
 def died_words(deaths: int) -> str:
-    """A sentence on chunks whose process died."""
+    """Say how many chunks were repeated."""
     return number_of(
         deaths,
         "chunk was repeated after its process died",

@@ -31,7 +31,7 @@ CHUNK_BYTES: Final = 32 * 1024 * 1024
 MOST_CHUNK_BYTES: Final = 1024 * 1024 * 1024
 """Maximum bytes of a chunk, measured while its rows are read."""
 _FEWEST_ROWS: Final = 16
-"""Minimum rows of a chunk when a small catalogue is divided among many processes."""
+"""Minimum rows of a chunk, even with many processes."""
 _OPTIONS: Final = (
     *("image_suffix", "prefix", "top_k", "timeout_s", "precision", "group_column", "allow_hosts", "excel_safe"),
     *("threshold", "fixed_thresholds"),
@@ -44,7 +44,7 @@ _DECISIVE: Final = {name: f"--{name.replace('_', '-')}" for name in _OPTIONS} | 
 _BEGINNING: Final = 400
 """Number of characters at the start of a cell that are searched for a path."""
 FILE_BYTES: Final = 64 * 1024 * 1024
-"""Target size of a file of rows, in bytes. Files are built in memory."""
+"""Target size of a file of rows, in bytes."""
 
 
 def create_job(
@@ -58,9 +58,9 @@ def create_job(
     confined: bool = False,
     processes: int | None = None,
 ) -> Job:
-    """Write a catalogue's rows into a job folder, and ``job.json`` last: without ``job.json``, there is no job.
+    """Write a catalogue's rows into a job folder, then ``job.json``, which makes the folder a job.
 
-    A chunk has at most ``chunk_rows`` rows; fewer, if rows are large. ``processes``: divide a small catalogue evenly
+    A chunk has at most ``chunk_rows`` rows, and fewer if rows are large. ``processes``: divide a small catalogue evenly
     among this number of processes.
     """
     catalogue, chunk_rows = _sized(catalogue, chunk_rows, processes)
@@ -146,7 +146,7 @@ def _commit_new(storage: Storage, key: str, data: bytes) -> None:
 
 
 def differences(job: JobSpec, catalogue: Catalogue, questions: Sequence[Question], options: JobOptions) -> str:
-    """How a request differs from an existing job, such as ``--precision was 0.95, is 0.9``; empty if they agree.
+    """How a request differs from an existing job, such as ``--precision was 0.95, is now 0.9``; empty if they agree.
 
     Ignores ``--header``, since headers do not change the photos.
     """
@@ -162,16 +162,16 @@ def differences(job: JobSpec, catalogue: Catalogue, questions: Sequence[Question
         "--image-root": (job.image_root, catalogue.image_root),
         **{flag: (getattr(job.options, name), getattr(options, name)) for name, flag in _DECISIVE.items()},
     }
-    changes += [f"{flag} was {_text(was)}, is {_text(now)}" for flag, (was, now) in values.items() if was != now]
+    changes += [f"{flag} was {_text(was)}, is now {_text(now)}" for flag, (was, now) in values.items() if was != now]
     return "; ".join([*changes, *_model_changes(job.questions, questions)])
 
 
 def _model_changes(before: Sequence[Question], after: Sequence[Question]) -> Iterator[str]:
     if [(one.name, one.model.digest) for one in before] != [(one.name, one.model.digest) for one in after]:
         was, now = _models(before), _models(after)
-        yield f"--model was {was}, is {now}" if was != now else "the model's files have changed"
+        yield f"--model was {was}, is now {now}" if was != now else "the model's files have changed"
     elif (was := _variants(before)) != (now := _variants(after)):
-        yield f"--variant was {was}, is {now}"
+        yield f"--variant was {was}, is now {now}"
 
 
 def _text(value: object) -> str:
@@ -214,13 +214,13 @@ def _chunk_tables(catalogue: Catalogue, chunk_rows: int) -> Iterator[pa.Table]:
 
 
 def _groups(tables: Iterator[pa.Table], size: int) -> Iterator[Iterator[pa.Table]]:
-    """Groups of ``size`` tables. Read each group to its end before the next group."""
+    """Groups of ``size`` tables. Read all tables of a group before the next group."""
     for first in tables:
         yield chain([first], islice(tables, size - 1))
 
 
 class _RowsHasher:
-    """SHA-256 of the rows as an Arrow stream, even with nested and dictionary columns."""
+    """SHA-256 of the rows as an Arrow stream."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self._sha256 = hashlib.sha256()
@@ -250,10 +250,10 @@ def requested_catalogue(
     *,
     confined: bool = False,
 ) -> tuple[Catalogue, JobOptions]:
-    """The request's catalogue (or ``rows``) and options. The group column is spelled as in the catalogue.
+    """Open the request's catalogue, unless ``rows`` is given; returns it with the options.
 
-    Raises InputError if a result with the ending ``suffix`` cannot have the catalogue's columns. ``trees``: names of
-    questions whose models have a tree of labels.
+    The group column is spelled as in the catalogue. ``trees``: names of questions whose models have a tree of labels.
+    Raises InputError if a ``suffix`` file cannot store the catalogue's columns.
     """
     options = request.options
     catalogue = rows or open_catalogue(
@@ -304,7 +304,7 @@ def _check_product_column(schema: pa.Schema, options: JobOptions) -> None:
         mixed = "but its cells hold lists or mixed types"
         cells = mixed if field.metadata == JSON_FIELD else f"but its cells hold {field.type}"
         msg = (
-            f"Expected text, or whole numbers, in every cell of the --group-column {column}, {cells}; write all "
+            f"Expected only text, or only whole numbers, in the --group-column {column}, {cells}; write all "
             "cells as text, or name another column."
         )
         raise InputError(msg)

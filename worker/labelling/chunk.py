@@ -42,7 +42,7 @@ REFUSED = 3
 _FOLDER: Final = "in_progress"
 _WIDTH: Final = 12
 MAX_STRIKES: Final = 4
-"""A job stops if this many processes died in one chunk, and no photo was the cause."""
+"""After this many unexplained process deaths in one chunk, the job stops."""
 _WARY: Final = 3
 """If this many photos of a chunk crash their process, each photo of the chunk gets its own process."""
 MEMORY_BYTES: Final = 2 * 1024**3
@@ -99,7 +99,7 @@ def _verdict(status: int, timeout_s: float) -> ImageError:
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished chunk. ``outcomes``: number of rows by (status, error); empty if the chunk was finished before."""
+    """A finished chunk. ``outcomes``: number of rows by (status, error); empty if the chunk already had a part file."""
 
     chunk: int
     committed: bool
@@ -109,7 +109,7 @@ class Finished:
 
 
 class OpenChunk:
-    """A chunk in progress. ``effort``: counts and seconds for its :class:`PhotoWork`.
+    """A chunk in progress. ``effort``: the :class:`PhotoWork` fields so far.
 
     A retry labels only failed rows that may succeed now. ``requests``: photos to fetch. The caller clears this list to
     free memory.
@@ -144,7 +144,7 @@ class OpenChunk:
     def decode(
         self, request: PhotoRequest, data: bytes, specs: Iterable[PreprocessSpec]
     ) -> dict[PreprocessSpec, Pixels | ImageError]:
-        """Decode a photo's bytes; returns spec → pixels, ``uint8 (S, S, 3)``, or error.
+        """Decode a photo's bytes for each spec. Pixels are ``uint8 (S, S, 3)``.
 
         The calling process must neither handle nor ignore SIGALRM: the signal kills a process whose decoding hangs.
         """
@@ -190,7 +190,7 @@ class OpenChunk:
         photos = PhotoWork.model_validate({name: round(value, 4) for name, value in self.effort.items()})
         seconds = time.monotonic() - self._start
         worker = f"{socket.gethostname()}:{os.getpid()}"
-        with self._open:  # deletes the file of :func:`attempt_on` at the end
+        with self._open:  # then :func:`attempt_on` deletes its file
             answers = dict(zip(names, (columns.table() for columns in self._columns), strict=True))
             work = self._before.plus(photos)
             data = part_bytes(answers, self._job.spec.id, worker, seconds, self._earlier.deaths, work)
@@ -206,7 +206,7 @@ class OpenChunk:
 
 
 def is_done(job: Job, chunk: int) -> bool:
-    """Whether a chunk and its latest retry are finished."""
+    """Whether a chunk is finished, including its latest retry."""
     return job.storage.exists(part_key(chunk, job.retry().lowest_retry(chunk)))
 
 
@@ -214,7 +214,7 @@ def is_done(job: Job, chunk: int) -> bool:
 def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], None]]:
     """Record an attempt to label a chunk in a file, which remains if the process is killed.
 
-    Yields a function that writes the index of the row being decoded into this file. None clears the file.
+    Yields a function to write the current row's index into this file. None clears the file.
     """
     folder = storage.scratch / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """Reuses results of identical photos that the same process or the ``--previous`` job labelled.
 
-The key is a photo's SHA-256, or its URL and ETag. An SQLite file has the previous job's results. If the file is lost or
-damaged, photos are labelled again.
+The key is a photo's SHA-256, or its URL and ETag. An SQLite file stores the previous job's results. If the file is lost
+or damaged, photos are labelled again.
 """
 
 import hashlib
@@ -84,7 +84,7 @@ class PreviousResults:
         return None
 
     def places(self, urls: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """URL → the photo's last ETag and its SHA-256."""
+        """Map each known URL to its last ETag and SHA-256."""
         places: dict[str, tuple[str, str]] = {}
         for start in range(0, len(urls), _URLS_AT_ONCE):
             by_key = {_key(url): url for url in urls[start : start + _URLS_AT_ONCE]}
@@ -137,7 +137,7 @@ class EarlierResults:
         return self.find(sha256) if place == etag and sha256 else None
 
     def etags(self, urls: Sequence[str]) -> Mapping[str, str]:
-        """URL → last ETag, for photos with a result."""
+        """Map URLs of photos with a result to their last ETags."""
         places = self._previous.places(urls) if self._previous else {}
         places |= {url: self._places[url] for url in urls if url in self._places}
         return {url: etag for url, (etag, _) in places.items()}
@@ -212,7 +212,7 @@ def carry_over(previous: Job, storage: Storage, terms: Terms, name: str = "") ->
     source, before = min(questions, key=lambda one: (one[1] != terms, one[0].name != name))
     changed = " and ".join(words for term, words in _TERM_WORDS.items() if before[term] != terms[term])
     if changed:
-        storage.delete(PREVIOUS_FILE)  # an earlier run may have had another --previous
+        storage.delete(PREVIOUS_FILE)  # an earlier run may have stored another job's results
         return f"Every row is labelled again, without the results of {place}: {changed} changed."
     with scratch_folder(storage) as folder:
         file = folder / PREVIOUS_FILE

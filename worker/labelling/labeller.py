@@ -29,11 +29,11 @@ _MOST_CHUNKS: Final = 3
 
 _MOST_ROWS: Final = 8192
 _MOST_BYTES: Final = 64 * 1024**2
-"""Limits while hosts are slow: rows of all chunks in progress, and bytes of their probabilities."""
+"""While hosts are slow, chunks in progress have at most this many rows and bytes of probabilities."""
 
 _AHEAD: Final = 1024
 _AHEAD_S: Final = 15.0
-"""Limit of prefetched photos: the larger of ``_AHEAD`` and the number that arrives in ``_AHEAD_S`` seconds."""
+"""Prefetch as many photos as arrive in ``_AHEAD_S`` seconds, and at least ``_AHEAD``."""
 
 
 Feed = Callable[[bool], int | None]
@@ -68,9 +68,8 @@ class QuestionModel:
 class Labeller:
     """Labels chunks of one job. Leaving the ``with`` block abandons unfinished chunks.
 
-    Each photo is fetched once for all questions. Several chunks are in progress, so that batches are full. ``check`` is
-    called often, and with ``True`` after a missing photo (a network share may be unmounted). To stop the work,
-    ``check`` raises an error.
+    Each photo is fetched once for all questions. Several chunks are in progress, so that batches are full. ``check``
+    raises an error to stop labelling. Its argument is True after a missing photo: a network share may be unmounted.
     """
 
     def __init__(
@@ -102,7 +101,7 @@ class Labeller:
     def __exit__(self, *exc: object) -> None:
         chunks, self._open = self._open, {}
         for chunk in chunks.values():
-            chunk.give_up()  # first, since a file that remains would count as a crash
+            chunk.give_up()  # first: remaining attempt files would count as crashes
         self._committer.shutdown()
         for commit in self._commits:
             if not commit.exception():
@@ -146,7 +145,7 @@ class Labeller:
         self._finish_if_whole(chunk)
 
     def _known_etags(self, urls: Sequence[str]) -> Mapping[str, str]:
-        """URL → the photo's last ETag, for photos with a result for every question."""
+        """Map URLs of photos with a result for every question to their last ETags."""
         first, *others = (question.known.etags(urls) for question in self._questions)
         return {url: etag for url, etag in first.items() if all(other.get(url) == etag for other in others)}
 

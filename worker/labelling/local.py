@@ -1,4 +1,4 @@
-"""Labels on this machine in one process per core.
+"""Labels a job on this machine with one process per core.
 
 Each process runs ``python -P -m worker.labelling.local``. The first line on its stdin names the job and the models;
 each later line is a chunk's number. The process prints ``{"ready": true}`` when the models are loaded, then a JSON line
@@ -41,7 +41,7 @@ def run_pool(
 
 
 class _Strikes:
-    """Counts process deaths by chunk. A chunk's deaths are counted from 0 again if another photo is the cause."""
+    """Counts process deaths by chunk. A newly suspected photo resets the count to 0."""
 
     def __init__(self, job: Job) -> None:
         self._job = job

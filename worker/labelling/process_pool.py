@@ -1,8 +1,8 @@
 """A process pool that sends each process one line at a time, and replaces dead processes.
 
 A process prints ``{"ready": true}``, answers each line of its stdin with a JSON line, and ends when its stdin closes.
-The pool may send a first line (the greeting) before "ready". If a process prints ``{"refused": message}``, the pool
-ends. A process may print ``{"more": true}`` to get another line before it answers the last. Each answer then repeats
+The pool may send a greeting line before "ready". If a process prints ``{"refused": message}``, the pool
+ends. A process may print ``{"more": true}`` to request another line before its next answer. Each answer then repeats
 its line in the field ``line``. A process that has answered all its lines gets a new line.
 """
 
@@ -46,7 +46,7 @@ class Death(NamedTuple):
 
 
 class _Fork:
-    """Runs ``main`` in a forked process. Has the ``Popen`` methods that the pool uses."""
+    """Runs ``main`` in a forked process. Implements the part of ``Popen`` that the pool uses."""
 
     def __init__(self, main: Callable[[], int], log: IO[bytes]) -> None:
         requests, self.stdin = _pipe()
@@ -83,7 +83,7 @@ def _may_fork() -> bool:
     tasks = Path("/proc/self/task")
     if not tasks.is_dir():
         return False
-    with suppress(OSError):  # a listed thread may have ended
+    with suppress(OSError):  # a thread may end before its name is read
         others = [task for task in tasks.iterdir() if task.name != str(os.getpid())]
         return all((task / "comm").read_text().strip() == _FORKS_WITH_US for task in others)
     return False
@@ -102,7 +102,7 @@ def _become(main: Callable[[], int], streams: tuple[int, int, int]) -> NoReturn:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         for place, stream in enumerate(streams):
             os.dup2(stream, place)
-        # a pipe that stays open here would never end for its reader
+        # close inherited pipes, so that their readers get EOF
         os.closerange(len(streams), os.sysconf("SC_OPEN_MAX"))
         sys.stdin = os.fdopen(0, closefd=False)
         status = main()
@@ -118,7 +118,7 @@ class _Child:
     def __init__(self, start: Callable[[IO[bytes]], "subprocess.Popen[bytes] | _Fork"], number: int) -> None:
         self.lines: list[str] = []
         self.number = number
-        self.log = tempfile.TemporaryFile()  # noqa: SIM115 - open until the process ends
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 - the log is closed when the process ends
         try:
             self.process = start(self.log)
         except OSError:
@@ -167,7 +167,7 @@ def _keep(log: IO[bytes], file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.unlink(missing_ok=True)
     log.seek(0)
-    with file.open("xb") as kept:  # mode "x" follows no link
+    with file.open("xb") as kept:  # mode "x" never writes through a symbolic link
         shutil.copyfileobj(log, kept)
 
 
@@ -202,8 +202,8 @@ class ProcessPool:
         """
         if not _may_fork():
             return
-        gc.freeze()  # garbage collection would write to shared memory, and so copy it
-        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # block Ctrl-C until a fork ignores it
+        gc.freeze()  # garbage collection in a fork would copy shared memory
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a new fork does not ignore Ctrl-C yet
         try:
             with suppress(OSError):
                 for _ in range(min(self._workers, most)):
@@ -222,8 +222,8 @@ class ProcessPool:
     ) -> None:
         """Send all lines, and wait for their answers. A pool runs only once.
 
-        ``on_death`` returns whether to send the dead process's lines to another process. If it raises,
-        the run stops. ``greeting``: first line sent to each process. ``logs``: folder for the processes' stderr.
+        If ``on_death`` returns True, another process gets the dead process's lines. If it raises, the run
+        stops. ``greeting``: first line sent to each process. ``logs``: folder for the processes' stderr.
         """
         self._waiting.extend(lines)
         self._on_reply, self._on_death = on_reply, on_death

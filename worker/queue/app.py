@@ -22,9 +22,9 @@ FINISH_TASK: Final = "hangtag.finish_job"
 VISIBILITY_S: Final = 2 * TIME_LIMIT_S
 SOCKET_TIMEOUT_S: Final = 10
 LEAVE_S: Final = 3.0
-"""The last seconds of the grace time, for returning messages and ending processes."""
+"""Seconds at the end of the grace time to return messages and stop processes."""
 _ONCE_MORE: Final = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.0, "interval_max": 0.0}
-"""Reconnect once, without a pause. A second failure raises an error."""
+"""Try to reconnect once, without a pause."""
 _MOST_SLOTS: Final = 4096
 
 

@@ -60,7 +60,7 @@ def submit_command(
     priority: Annotated[Priority, typer.Option(help="Workers take chunks of urgent jobs first.")] = Priority.NORMAL,
     previous: Annotated[
         str | None,
-        typer.Option(metavar="JOB", help="An earlier job, whose photos keep their labels."),
+        typer.Option(metavar="JOB", help="Reuse the labels of this earlier job for identical photos."),
     ] = None,
     as_json: JsonOption = False,
     *,

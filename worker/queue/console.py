@@ -293,7 +293,7 @@ def _show_receipt(name: str, job: Job, receipt: JobReceipt, settings: QueueSetti
 
 def _unlabelled(name: str, job: Job, receipt: JobReceipt, settings: QueueSettings) -> str:
     unfound, again = unfound_words(receipt, job), _command("retry-failed", name, settings)
-    instead = f"{unfound}, and submit another job. Or copy the photos there, and run {again}"
+    instead = f"{unfound}, and submit another job. Or copy photos to these paths, and run {again}"
     return unlabelled_words(receipt, instead if unfound else f"see error_message in {receipt.output}")
 
 

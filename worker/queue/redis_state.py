@@ -37,7 +37,7 @@ QUEUES: Final = {
 """Priority → queue. Workers serve queues in alphabetical order."""
 
 FINISH: Final = -1
-"""Stands for the merge, in place of a chunk's number."""
+"""Used as the chunk's number in messages for the merge."""
 
 LEASE_S: Final = 10
 SENT_S: Final = 5
@@ -88,7 +88,7 @@ def redis_expected(name: str, error: object) -> str:
     """The error message for an unreachable Redis. ``name``: its URL without the password."""
     text = str(error).rstrip(".")
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        what = "Does the certificate match the host name? Does ssl_ca_certs in the URL name the CA's file?"
+        what = "Does the certificate match the host name? Is ssl_ca_certs in the URL the CA's file?"
     else:
         what = "Is Redis running, and are its URL and password right?"
     return f"Expected Redis at {name}, got: {text}. {what} Pass --redis, or set HANGTAG_REDIS_URL."

@@ -40,7 +40,7 @@ MOST_MERGES: Final = 5
 _LASTING: Final = frozenset(
     {None, errno.EACCES, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EPERM}
 )
-"""``errno`` values of errors that a retry does not fix. None: Arrow's errors for damaged files."""
+"""``errno`` values of permanent errors. None: Arrow's errors for damaged files."""
 _LONGEST_REASON: Final = 2000
 BEGIN_S: Final = 10.0
 """After this many seconds, a task begins no further chunk, so that other jobs can run."""
@@ -195,7 +195,7 @@ def _words(error: Exception) -> str:
 
 
 def _check_deaths(job: Job, chunk: int) -> None:
-    """Raise JobError if a chunk or a merge keeps killing its process, and no photo is the cause."""
+    """Raise JobError after too many unexplained process deaths in a chunk or a merge."""
     earlier = earlier_attempts(job.storage, chunk)
     if earlier.deaths - len(earlier.rows) >= MAX_STRIKES:
         forget_attempts(job.storage, chunk)
@@ -231,7 +231,7 @@ class _CancelledError(HangtagError):
 
 
 class _JobCheck:
-    """Calls :func:`_check_usable` at most once a second, except with ``at_once``."""
+    """Calls :func:`_check_usable` at most once a second; with ``at_once``, immediately."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -270,7 +270,7 @@ def _is_mounted(folder: Path) -> bool:
 
 
 class LoadedModels:
-    """Caches verified models. ``kept``: maximum number, unless the last job has more models."""
+    """Caches at most ``kept`` verified models, but always all models of the last job."""
 
     def __init__(self, store: BundleStore, kept: int) -> None:
         self._store = store
@@ -299,7 +299,7 @@ class LoadedModels:
 
 
 class JobResources:
-    """Keeps the photos and reusable results of a process's current job open between tasks.
+    """Keeps a job's photos and reusable results open between tasks of a process.
 
     Reopens the photos and results after an error: a broken S3 client, for example, would fail again.
     """

@@ -108,7 +108,6 @@ def run_worker(app: HangtagCelery, slots: int) -> int:
 
 
 def _prepare_process(**_: object) -> None:
-    """Close the parent's connections in a labelling process, discard output except logs, and disable core dumps."""
     _let_go_of_connections()
     _silence(1)
     _silence(2)
@@ -125,12 +124,12 @@ def _silence(descriptor: int) -> None:
 def _let_go_of_connections() -> None:
     """Close the parent's network connections in a forked process.
 
-    With an old connection, the parent's event loop used half a core after a restart of Redis (Celery 5.7).
-    The descriptors then point to ``/dev/null``, so that no new file gets their numbers.
+    Open connections make the parent's event loop use half a core after a restart of Redis (Celery 5.7).
+    Each descriptor then points to ``/dev/null``, so that its number is not reused.
     """
     with Path(os.devnull).open("rb") as nowhere:
         for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
-            with suppress(OSError):  # iterdir's own descriptor is closed
+            with suppress(OSError):  # the list includes iterdir's descriptor, now closed
                 if stat.S_ISSOCK(os.fstat(descriptor).st_mode) and _is_network(descriptor):
                     os.dup2(nowhere.fileno(), descriptor)
 
@@ -207,7 +206,7 @@ class GracefulWorker(Worker):
         super().on_start()
         worker_shutting_down.connect(
             lambda **_: self.app.busy.stop(), weak=False
-        )  # also for Ctrl-C, which skips the soft shutdown
+        )  # Ctrl-C skips wait_for_soft_shutdown
 
     def wait_for_soft_shutdown(self) -> None:
         """Wait only while tasks run, instead of Celery's whole grace time."""
@@ -249,7 +248,7 @@ class HangtagConsumer(Consumer):
 class LoggedRequest(Request):
     """Logs the chunk of a dead process, and reconnects after a failed acknowledgement.
 
-    Celery 5.7 only logs a failed acknowledgement, and a worker with one slot then receives no tasks until a restart.
+    Celery 5.7 only logs a failed acknowledgement. A worker with one slot then receives no tasks until a restart.
     """
 
     def on_failure(self, exc_info: Any, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - Celery has no types

@@ -1,4 +1,4 @@
-"""Writes a catalogue into the folder of jobs for workers to label."""
+"""Writes a new job into the folder of jobs."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -29,7 +29,7 @@ _SHARE: Final = 0.9
 _TRIES: Final = 2
 """Attempts to decode a photo that hangs."""
 _START_S: Final = 1.0
-"""Seconds to start a decoding process."""
+"""Estimated seconds to start a decoding process."""
 _LONGEST_STEM: Final = 32
 """Maximum characters of the source's name in a default job name, so that a table of jobs fits 80 columns."""
 NOT_CHECKED: Final = "The photos were not checked"
@@ -62,7 +62,7 @@ def submit(
     on_rows: Callable[[int], None] = lambda _: None,
     catalogue: Catalogue | None = None,
 ) -> Submitted:
-    """Write a job's models and rows, then ``job.json``. ``catalogue`` replaces the request's source."""
+    """Write a job's models and rows, then ``job.json``. ``catalogue``: read instead of the request's source."""
     name, options = request.name, request.options
     check_name(name)
     check_allow_hosts(options.allow_hosts or ())
@@ -176,7 +176,7 @@ def _carry_over(previous: Job, request: SubmitRequest, jobs: Jobs, questions: It
 
 
 def chunk_rows(timeout_s: float, per_host: int | None = None, decodings: int = 1) -> int:
-    """Maximum rows of a chunk that meets its task's time limit even if every photo times out.
+    """Maximum rows of a chunk. Its task meets the time limit even if every photo times out.
 
     ``decodings``: how often each photo is decoded (models with the same preprocessing share it).
     """

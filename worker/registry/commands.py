@@ -64,7 +64,7 @@ def publish_command(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="The bundle's training run, with files that a retraining needs.",
+            help="Folder of the bundle's training run. Retraining needs its files.",
         ),
     ] = None,
     why: WhyOption = "published by hand",

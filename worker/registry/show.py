@@ -22,7 +22,7 @@ from models.text import number_of
 from models.verify import verify_with_spinner
 
 _TRAINING_FILES: Final = {"splits.csv": "splits.csv", "best.keras": "weights/best.keras", "args.json": "args.json"}
-"""Name in the registry → path in the training run's folder."""
+"""File names in the registry, and their paths in a training run."""
 _MEGABYTE: Final = 1_000_000
 _UNITS: Final = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3600), ("minute", 60))
 
@@ -48,7 +48,7 @@ def look_up(model: str, registry: Registry) -> VersionName:
 
 
 def publish_verified(registry: Registry, bundle: Path, name: str, run: Path | None, why: str) -> Published:
-    """Verify a bundle and publish it. ``run``: its training run, whose files a retraining needs."""
+    """Verify a bundle and publish it. ``run``: folder of the training run."""
     training = _training_files(run, bundle) if run else {}
     verification = verify_with_spinner(bundle)
     if not verification.sound:
@@ -112,7 +112,7 @@ def restored_words(registry: Registry, version: VersionName) -> str:
 
 
 def promise_of(registry: Registry, version: VersionName) -> str:
-    """A sentence on the precision that a version promises by default."""
+    """The precision that a version promises, as a sentence."""
     promise = registry.state(version.model).versions[version.version].promise
     if promise == promise_text(None):
         return "It promises no precision: without --threshold, all rows go to review."
@@ -120,7 +120,7 @@ def promise_of(registry: Registry, version: VersionName) -> str:
 
 
 def ago(then: str, now: datetime) -> str:
-    """Text such as ``3 days ago``. ``then``: ISO 8601; a future time gives ``just now``."""
+    """Text such as ``3 days ago``, or ``just now`` for a future time. ``then``: ISO 8601."""
     seconds = (now - datetime.fromisoformat(then)).total_seconds()
     for unit, length in _UNITS:
         if seconds >= length:

@@ -1,6 +1,6 @@
 """Drift: compares a model's answers on a job's photos with its answers on its proof photos.
 
-The population stability index (PSI) compares labels and confidences, once for distinct photos and once for all rows.
+The population stability index (PSI) compares labels and confidences, of distinct photos and of all rows.
 Failed rows do not count. Proof photos are the photos with known labels from which the model's thresholds were computed.
 """
 
@@ -27,7 +27,7 @@ def measure_drift(
     """Compare a model's answers on a job's photos and on the proof photos; None if the job or the proof has no photos.
 
     ``actual``: answers on distinct photos. ``rows``: answers on all rows. The counts of ``rows`` are scaled to the
-    number of photos, since rows of one photo are not independent.
+    number of distinct photos, since rows of one photo are not independent.
     """
     if not actual.photos or not reference.photos:
         return None
@@ -74,7 +74,7 @@ def _changes(
 
 
 def _histograms(actual: ReferenceAnswers, reference: ReferenceAnswers) -> _Histograms:
-    """Description → the job's and the proof photos' histograms: first confidences, then labels."""
+    """Histograms of the job's and the proof photos, by description: first confidences, then labels."""
     names = sorted(actual.by_label.keys() | reference.by_label.keys())
     labels = join_rare_bins(*([answers.by_label.get(name, 0) for name in names] for answers in (actual, reference)))
     confidences = join_rare_bins(actual.confidence_histogram, reference.confidence_histogram)
@@ -88,7 +88,7 @@ def _scaled(answers: ReferenceAnswers, photos: int) -> ReferenceAnswers:
 
 
 def _confidence_words(actual: ReferenceAnswers, reference: ReferenceAnswers) -> str:
-    """Describe how the mean confidence changed or, if it did not, which histogram bin changed most."""
+    """Describe the change of the mean confidence or, if there is none, the bin that changed most."""
     middles = [(number + 0.5) / BINS for number in range(BINS)]
     here, there = (
         sum(map(mul, middles, answers.confidence_histogram)) / answers.photos for answers in (actual, reference)

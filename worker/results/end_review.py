@@ -27,20 +27,20 @@ from worker.job.receipt import REVIEW_FILE, ClassMix, RepeatedPicture, finished_
 from worker.results.products import product_names, to_review
 
 _MOST_BUCKETS: Final = 2**22
-"""Rows are counted by hash bucket (at most 32 MB), then by picture in buckets with many rows."""
+"""Maximum number of hash buckets (32 MB). Rows are counted by bucket, and in large buckets also by picture."""
 _BUCKETS_A_ROW: Final = 16
 _FEWEST, _MANY_ROWS = 5, 10
 _SHARE: Final = 100
 """A picture is repeated if it has at least this many rows: 1% of all rows, but at least 5 and at most 10."""
 _USUAL: Final = 0.95
 _ABOVE_USUAL: Final = 2
-"""A repeated picture has at least twice the 95% quantile of rows per picture: a product's sizes share a picture."""
+"""A repeated picture has at least twice the 95th percentile of rows per picture. Sizes of a product share a picture."""
 _MORE_THAN_SIZES: Final = 50
 _ABOVE_MEDIAN: Final = 10
 _QUARTER: Final = 4
-"""A picture with at least 50 rows is also repeated if it has 10 times the median number, or over 1/4 of all rows."""
+"""A picture with at least 50 rows is also repeated if its rows reach 10 times the median or exceed 1/4 of all rows."""
 _KNOWN: Final = 2
-"""If a picture was repeated in training, its share of rows must have more than doubled."""
+"""A picture that was repeated in training counts only if its fraction of rows has more than doubled."""
 _NO_PRODUCT: Final = frozenset({"-", "0", "n/a", "na", "nan", "none", "null", "unknown"})
 _HEX: Final = 16
 _SHOWN: Final = 5
@@ -53,7 +53,7 @@ Keys = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class PictureRows:
-    """How many rows show a picture, and the index of the first row."""
+    """Rows with the same picture. ``rows``: their number. ``first``: index of the first row."""
 
     rows: int
     first: int
@@ -64,7 +64,7 @@ class EndReview:
     """Sends rows of one question to review at the end of a job.
 
     Attributes:
-        repeated: the first 16 digits of a picture's SHA-256, as a number → rows of the picture.
+        repeated: rows of each repeated picture, by the first 16 digits of its SHA-256 (as a number).
         mix: the expected precision; None if unknown.
     """
 
@@ -117,7 +117,7 @@ def _pictures(part: pa.Table) -> tuple[Rows, Keys]:
 
 
 def _repeated_pictures(job: Job) -> dict[int, PictureRows]:
-    """Pictures of many rows or many products. One product may have a picture in many rows."""
+    """Pictures that many rows or many products share."""
     buckets = min(_MOST_BUCKETS, _BUCKETS_A_ROW * job.spec.rows)
     of_rows, of_products = (np.zeros(buckets, np.uint32) for _ in range(2))
     for numbers, keys, products in _picture_rows(job):
@@ -148,9 +148,9 @@ def _bucket(keys: Keys, buckets: int) -> Rows:
 
 
 def _picture_rows(job: Job) -> Iterator[tuple[Rows, Keys, Keys]]:
-    """Yield the row indices, pictures and products of each batch, without failed rows.
+    """Yield each batch's row indices, pictures and products, except for failed rows.
 
-    A row without a product counts as a product.
+    A row without a product counts as a separate product.
     """
     column = job.spec.options.group_column
     for batch in job.batches(["sha256", "label"], [column] if column else ()):
@@ -234,7 +234,7 @@ class EndedRows:
     reasons: pa.Array
 
     def reasons_of(self, first: int, count: int) -> pa.Array:
-        """Review reasons for ``count`` rows from index ``first``, or null."""
+        """The review reason, or null, of each of ``count`` rows from index ``first``."""
         here = slice(*np.searchsorted(self.rows, [first, first + count]))
         numbers = pa.array(np.arange(first, first + count))
         return self.reasons[here].take(pc.index_in(numbers, value_set=pa.array(self.rows[here])))

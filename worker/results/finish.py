@@ -20,9 +20,9 @@ _DRAWING: Final = 2
 
 @contextmanager
 def finishing() -> Iterator[Callable[[Job], bool]]:
-    """Yield a function that finishes a job if all its chunks are done, and returns whether it did.
+    """Yield a function that finishes a job if all chunks are done. It returns True if it finished the job.
 
-    Enter the block before the process has threads, since it forks processes that make thumbnails.
+    Enter the block before the process starts threads, since the block forks processes for thumbnails.
     """
     with ProcessPool(DRAWING, _DRAWING) as drawing:
         drawing.fork(draw, _DRAWING)

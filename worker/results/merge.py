@@ -68,7 +68,7 @@ class ReviewList:
         self._rows += part.num_rows
         if numbers:
             results = part.filter(doubtful)
-            confidence = results.column("confidence")  # NaN sorts first, like the lowest confidence
+            confidence = results.column("confidence")  # NaN counts as the lowest confidence
             unsure = pc.if_else(pc.is_null(confidence, nan_is_null=True), -1.0, confidence)
             order = pc.if_else(pc.equal(results.column("reason"), ReviewReason.REPEATED), -2.0, unsure).to_pylist()
             doubts = zip(order, numbers, self._lines(numbers, results, rows.filter(doubtful)), strict=True)
@@ -140,7 +140,7 @@ def _best_texts(top_k: pa.ListArray) -> list[str]:
 
 
 def _texts(column: pa.ChunkedArray) -> list[object]:
-    """A column's cells for CSV: long cells are shortened, and cells that CSV cannot express are empty."""
+    """Convert a column to CSV cells. Shortens long cells, and empties cells that CSV cannot express."""
     try:
         cells = text_cells(column)
         return [
@@ -161,7 +161,7 @@ _CACHE_KIB: Final = 16 * 1024
 
 
 def merge_job(job: Job, output: Path, folder: Path) -> "tuple[Tally, list[QuestionMerge]]":
-    """Write a job's result to ``output``, and its review lists to ``folder`` (empty); returns the counts.
+    """Write a job's result to ``output``, and its review lists to the empty ``folder``; returns the counts.
 
     The result has the catalogue's columns and each question's columns. With named models, the result also has each
     row's worst status.
@@ -183,7 +183,7 @@ def merge_job(job: Job, output: Path, folder: Path) -> "tuple[Tally, list[Questi
 
 
 class QuestionMerge:
-    """Merges one question's results. ``doubtful``: label → rows to review on the page, set by :meth:`write_review`."""
+    """Merges one question's results. ``doubtful``: the page's rows to review, by label; from :meth:`write_review`."""
 
     def __init__(
         self,
@@ -211,7 +211,7 @@ class QuestionMerge:
         return part
 
     def _without_labeled_products(self, part: pa.Table, rows: pa.Table) -> pa.Table:
-        """Keep rows with :data:`END_REASONS`: :func:`read_end_reviews` needs them in ``review.csv``."""
+        """Keep rows with :data:`END_REASONS`, since :func:`read_end_reviews` reads them from ``review.csv``."""
         if not self._store:
             return part
         ended = pc.is_in(part.column("reason"), value_set=pa.array(sorted(END_REASONS), pa.string()))
@@ -253,8 +253,8 @@ def product_stores(job: Job, column: str, folder: Path, files: ExitStack) -> lis
 def scratch_database(folder: Path) -> Iterator[sqlite3.Connection]:
     """An empty SQLite database with a cache of 16 MiB.
 
-    Its file is deleted immediately, so that a killed process leaves no file. Queries must not sort all rows: SQLite
-    would write temporary files to another folder.
+    Its file is deleted immediately, so that a killed process leaves no file. Queries must not sort all rows, since
+    SQLite would then write temporary files outside ``folder``.
     """
     file = folder / "scratch.sqlite"
     address = f"{file.resolve().as_uri()}?nolock=1"  # only this process opens the file, and shared disks may lack locks

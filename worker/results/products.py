@@ -27,7 +27,7 @@ from worker.job.writer import without_dictionary
 
 ROW_GROUP: Final = 65_536
 _UNIT: Final = 2**32
-"""Probabilities are summed as integers, in units of 2**-32, so that the order of rows does not change a sum."""
+"""Probabilities are summed in integer units of 2**-32. The sums then do not depend on the order of rows."""
 _TABLES: Final = """
 CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT UNIQUE, rows INT, readable INT, threshold INT, unknown INT,
 repeated INT, mix INT);
@@ -56,7 +56,7 @@ FROM product LEFT JOIN share ON share.product = product.id
 """
 
 _DOUBTS: Final = (ReviewReason.THRESHOLD, ReviewReason.UNKNOWN, ReviewReason.REPEATED, ReviewReason.MIX)
-"""Reasons to review a single row, in column order of the table ``product``."""
+"""Reasons to review a row, in the order of the columns of ``product``."""
 
 _Numbers = npt.NDArray[np.int64]
 Parents = Mapping[str, str]
@@ -107,8 +107,8 @@ def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO
     classes outside ``top_k`` count as 0.
 
     With a tree of labels (``parents``), labeled photos agree if their labels are on one branch; the product gets the
-    lowest label. A label's confidence includes the classes under it. If all photos are labeled but disagree with the
-    vote, the product gets their label nearest the root.
+    lowest label. A label's confidence includes the classes under it. If all photos are labeled but none agrees with
+    the vote, the product gets the label nearest the root.
 
     A product goes to review if its labeled photos disagree. The product is labeled if a labeled photo agrees with the
     vote, or if all photos are labeled. Otherwise it goes to review, for the most frequent reason of its rows.
@@ -206,7 +206,7 @@ def _shares(results: pa.Table, products: _Numbers) -> Iterator[tuple[Any, ...]]:
 
 
 def _above_classes(results: pa.Table, products: _Numbers) -> Iterator[tuple[Any, ...]]:
-    """Rows of the table ``share`` for inner nodes of the label tree; pairs may repeat."""
+    """Rows for the table ``share``, from labels that are inner tree nodes. Product and label may repeat."""
     rows = zip(products.tolist(), *(results.column(name).to_pylist() for name in ("label", "label_level")), strict=True)
     return ((product, label, 0, 1, 1) for product, label, level in rows if level)
 
@@ -273,7 +273,7 @@ def needs_person(
 ) -> pa.ChunkedArray:
     """Whether each row's product is in review; null for rows without a product.
 
-    ``disputed``: products that also count as in review.
+    ``disputed``: more products in review.
     """
     names = product_names(rows, store.column)
     doubtful = names.filter(pc.equal(part.column("status"), Status.REVIEW))
@@ -282,7 +282,7 @@ def needs_person(
 
 
 def review_only(part: pa.Table, chosen: pa.Array) -> pa.Table:
-    """Give all rows except the ``chosen`` rows the status ``labeled``."""
+    """Set the status of all rows outside ``chosen`` to ``labeled``."""
     status = pc.if_else(chosen, part.column("status"), pa.scalar(Status.LABELED.value))
     return part.set_column(part.column_names.index("status"), part.schema.field("status"), status)
 

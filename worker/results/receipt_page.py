@@ -50,7 +50,7 @@ _ONE_S: Final = 10.0
 def question_pages(
     job: Job, receipts: Sequence[Receipt], merges: Sequence[QuestionMerge], drawing: ProcessPool | None
 ) -> list[str]:
-    """The page of each question. The pages share their thumbnails."""
+    """A receipt page for each question. The pages share their thumbnails."""
     doubtful = [row for merge in merges for rows in merge.doubtful.values() for row in rows]
     rows = [*(row for merge in merges for row in (*merge.tally.sample, *merge.tally.failed_sample)), *doubtful]
     with ThreadPoolExecutor(1) as meanwhile:
@@ -156,7 +156,7 @@ def _photo_bytes(job: Job, cells: Iterable[str | None], within_s: float) -> Iter
         until = time.monotonic() + within_s
         for _ in requests:
             left_s = until - time.monotonic()
-            photo = photos.take(left_s) if left_s > 0 else None  # even take(0) reads photos on disk
+            photo = photos.take(left_s) if left_s > 0 else None  # take(0) would still read a local photo
             if photo is None:
                 break
             if photo.request.cell and isinstance(photo.outcome, bytes):

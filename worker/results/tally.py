@@ -37,7 +37,7 @@ from worker.job.receipt import (
 from worker.results.drift import measure_drift
 
 Images = Callable[[pa.Array], list[str | None]]
-"""Row indices in a batch → image cells."""
+"""Maps row indices in a batch to image cells."""
 MOST: Final = 20_000
 _ANSWER: Final = ["sha256", "label", "confidence"]
 _HIGHEST: Final = "g"
@@ -51,7 +51,7 @@ _EACH: Final = 6
 
 
 class DistinctPhotos:
-    """Counts answers on all rows, and on a sample of distinct photos: the photos with the lowest SHA-256.
+    """Counts answers on all rows, and on a sample of distinct photos (lowest SHA-256).
 
     The order of rows does not change the sample. Source: Beyer, Haas, Reinwald, Sismanis and Gemulla, "On synopses for
     distinct-value estimation under multiset operations" (SIGMOD 2007).
@@ -100,7 +100,7 @@ class LeastSure:
         self._kept = pa.schema([*fields, PART_SCHEMA.field("reason")]).empty_table()
 
     def add(self, part: pa.Table, first: int) -> None:
-        """Count a batch's rows to review. ``first``: index of the first row."""
+        """Add a batch's rows that need review. ``first``: index of the first row."""
         confidence = part.column("confidence")
         known = pc.if_else(pc.is_null(confidence, nan_is_null=True), pa.scalar(-1.0, pa.float32()), confidence)
         columns = [part.column("label"), known, np.arange(first, first + len(part)), part.column("reason")]
@@ -115,7 +115,7 @@ class LeastSure:
         self._kept = rows.filter(pa.array(rank - lowest < _EACH))
 
     def shown(self, job: Job) -> dict[str, tuple[SampleRow, ...]]:
-        """Up to six rows for each of the twelve labels with the most rows to review. Lowest confidence first."""
+        """Up to six rows to review for each of the twelve most frequent labels, lowest confidence first."""
         labels = [label for label, _ in self.counts.most_common(_MOST_LABELS)]
         kept = {label: self._kept.filter(pc.equal(self._kept.column("label"), label)).to_pylist() for label in labels}
         images = images_at(job, [row["row"] for rows in kept.values() for row in rows])

@@ -89,7 +89,7 @@ def models_of(result: Path) -> set[str]:
 def test_a_job_goes_on_with_its_variant(lighter: LabelRequest) -> None:
     first = run(lighter, "float32")[0]
     next((job_folder(lighter.output) / "parts").iterdir()).unlink()
-    with pytest.raises(JobError, match="--variant was float32, is int8"):
+    with pytest.raises(JobError, match="--variant was float32, is now int8"):
         run(lighter)
     assert run(lighter, "float32")[0].job == first.job
     assert models_of(lighter.output) == {"float32"}

@@ -86,20 +86,20 @@ def test_what_differs_from_a_job_that_is_there_is_told(tmp_path: Path) -> None:
 
     assert told() == ""
     assert told(per_host=3, registry="elsewhere", encoding="utf-8", headers=["A: b"]) == "", "these change no result"
-    assert told(precision=0.9) == "--precision was 0.95, is 0.9"
-    unset = "--precision was 0.95, is not given; --threshold was not given, is 0.5"
+    assert told(precision=0.9) == "--precision was 0.95, is now 0.9"
+    unset = "--precision was 0.95, is now not given; --threshold was not given, is now 0.5"
     assert told(precision=None, threshold=0.5) == unset
-    more = "--decode-timeout was 10.0, is 5.0; --excel-safe was not given, is given"
+    more = "--decode-timeout was 10.0, is now 5.0; --excel-safe was not given, is now given"
     assert told(timeout_s=5.0, excel_safe=True).split("; ") == more.split("; ")
-    assert told(allow_hosts=["shop:80", "b:81"]) == "--allow-host was shop:80, is shop:80 b:81"
-    assert told(image_suffix=".jpg") == "--image-suffix was not given, is .jpg"
+    assert told(allow_hosts=["shop:80", "b:81"]) == "--allow-host was shop:80, is now shop:80 b:81"
+    assert told(image_suffix=".jpg") == "--image-suffix was not given, is now .jpg"
     other_model = PAPER_PIN.model_copy(update={"digest": "b" * 64, "reference": "shop/2"})
-    assert told(other_model) == f"--model was {PAPER_PIN.reference}, is shop/2"
+    assert told(other_model) == f"--model was {PAPER_PIN.reference}, is now shop/2"
     assert told(PAPER_PIN.model_copy(update={"digest": "b" * 64})) == "the model's files have changed"
     int8 = {"variant": "int8", "reference": PAPER_PIN.reference.replace("float32", "int8")}
-    assert told(PAPER_PIN.model_copy(update=int8)) == "--variant was float32, is int8", "it is the same bundle"
+    assert told(PAPER_PIN.model_copy(update=int8)) == "--variant was float32, is now int8", "it is the same bundle"
     write_csv(tmp_path, ["a.jpg", "c.jpg"])
-    assert told(top_k=5) == f"the rows of {source} have changed; --top-k was 3, is 5"
+    assert told(top_k=5) == f"the rows of {source} have changed; --top-k was 3, is now 5"
     other = open_catalogue(write_csv(tmp_path, ["d.jpg"]).rename(tmp_path / "other.csv"))
     assert (
         differences(job.spec, other, only_question(), begun)

@@ -121,7 +121,7 @@ def test_another_variant_is_another_job(request_of: SubmitRequest, jobs: Jobs, i
     request_of = replace(request_of, model=int8_bundle)
     assert submit(request_of, jobs).job.model.variant == "int8"
     assert not submit(changed(request_of, variant="int8"), jobs).new
-    with pytest.raises(JobError, match="--variant was int8, is float32"):
+    with pytest.raises(JobError, match="--variant was int8, is now float32"):
         submit(changed(request_of, variant="float32"), jobs)
 
 
