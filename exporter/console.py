@@ -26,7 +26,7 @@ _TOO_FEW: Final = "[yellow]?[/yellow]"
 
 
 def export_and_show(run: Path, place: Path, options: "ExportOptions", *, as_json: bool) -> None:
-    """Export a run with progress on stderr. Prints the proof on stdout, even if a comparison failed."""
+    """Export a run, and show progress on stderr. Prints the proof on stdout, even if a comparison failed."""
     from exporter.training_run import read_training_run
 
     check_place(place)

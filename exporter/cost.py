@@ -21,10 +21,10 @@ from models.statistics.intervals import Interval, design_effect, difference_inte
 _PHOTOS: Final = 32
 _ROUNDS: Final = 9
 _WHOLE_ROUNDS: Final = 3
-"""Few rounds, because decoding large photos takes seconds."""
+"""The number of rounds with decoding is small, because decoding large photos takes seconds."""
 _WORTH: Final = 500
-"""The weight of the expected loss, as a number of validation photos. The expected loss outweighs a measurement on 30
-photos, but not on thousands (benchmarks/int8_judging.py)."""
+"""The weight of the expected loss, as a number of validation photos. With 30 photos, the expected loss outweighs
+the measured loss. With thousands of photos, it does not (benchmarks/int8_judging.py)."""
 _CHEAPEST: Final = 0.05
 """A changed label costs at least this much accuracy, because a barely trained network has almost equal confidences."""
 _TELLING: Final = 20.0

@@ -103,8 +103,8 @@ class QuantizeError(ParityError):
 class Quantizer:
     """Quantizes a model that ends in ``logits``. The first layers may stay in floating point. Raises QuantizeError.
 
-    Batch norms are folded into the convolutions before them. Ranges are measured once. The range of an activation
-    covers 99.99% of its values on the photos. With 100%, EfficientNetV2's difference from float32 doubled.
+    Batch norms are folded into the convolutions before them. The range of an activation covers
+    99.99% of its values on the photos. With ranges of all values, EfficientNetV2's difference from float32 doubled.
 
     Attributes:
         body: names of the nodes that can be quantized, in the order of the graph.
@@ -131,8 +131,8 @@ class Quantizer:
     def quantize(self, float_layers: int = 0) -> onnx.ModelProto:
         """Quantize ``body``, except its first ``float_layers`` layers and the nodes between them. Raises QuantizeError.
 
-        Later layers cannot stay in floating point: ONNX Runtime quantizes every layer between integer layers, with one
-        scale for all channels.
+        Later layers cannot stay in floating point: ONNX Runtime quantizes every layer between integer layers. Such a
+        layer gets one scale for all channels.
         """
         left = self.layers[:float_layers]
         start = self.body.index(self.layers[float_layers]) if float_layers < len(self.layers) else len(self.body)
@@ -261,8 +261,8 @@ def _tools() -> Iterator[None]:
 
 _FEWEST_PHOTOS: Final = 16
 _FLOAT_LAYERS: Final = (0, 1, 2)
-"""The tried numbers of first layers that stay in floating point. Integer convolutions on three channels are hardly
-faster than float32, and depthwise convolutions after them are slower."""
+"""Numbers of first layers to try in floating point. Quantizing hardly speeds up a convolution on three channels, and
+slows down the next depthwise convolution."""
 
 
 @dataclass(frozen=True)
@@ -286,7 +286,7 @@ class Refusal:
 def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_gain: float = 1.0) -> Attempt | Refusal:
     """Quantize a model, with up to two of its first layers in floating point. Returns the fastest accurate result.
 
-    The ranges come from half of the training photos. The other half and the validation photos test the model.
+    Half of the training photos set the ranges. The model is tested on the other half and the validation photos.
     The model must be more than ``min_gain`` times as fast as float32 on this machine. Raises InputError.
     """
     training = float32.run.training_pixels()

@@ -30,7 +30,7 @@ def render_markdown(template: Path, **values: object) -> str:
 
 
 def plain(text: str, longest: int = 200) -> Markup:
-    """Escape text, on one line, so that it contains no formatting and no links. Markup is unchanged.
+    """Put text on one line, and escape its formatting and links. Markup is unchanged.
 
     Args:
         text: class names, paths. May contain lone surrogates.

@@ -74,7 +74,7 @@ def load_tensorflow() -> None:
 
 @contextmanager
 def silent_stderr() -> Iterator[None]:
-    """Discard what C++ code writes to file descriptor 2. Python's exceptions are unchanged."""
+    """Discard the output of C++ code to file descriptor 2. Python's exceptions are unchanged."""
     kept = os.dup(2)
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)

@@ -33,13 +33,14 @@ class Default:
 
 
 def choose_default(float32: MadeVariant, int8: MadeVariant | None, options: ExportOptions, cpu: str) -> Default:
-    """Choose int8 if it is as good as float32, unless the options name a variant.
+    """Choose int8 if it is as good as float32, unless ``--default-variant`` chooses a variant.
 
     ``cpu``: processor of the measurements.
 
     int8 must be at least 1.12 times as fast as float32, both in the network and from file to label. The 95% interval of
-    the lost accuracy must include 0, or end at or below ``max_drop``. int8 must not promise a lower precision. int8
-    must send at most 2% more of the rows to review. Raises InputError if the options name int8 but int8 was refused.
+    the lost accuracy must include 0, or end at or below ``max_drop``. int8 must promise at least the precision of
+    float32, and send at most 2% more of the rows to review. Raises InputError if ``--default-variant int8`` was passed
+    but int8 was refused.
     """
     if options.default_variant == INT8 and int8 is None:
         msg = (
@@ -69,7 +70,10 @@ def _no_default(int8: MadeVariant, facts: Int8Facts, float32: MadeVariant, max_d
     if (own or 0.0) < (other or 0.0):
         return f"promises a precision of {promise_text(own)}; float32 promises {promise_text(other)}"
     if int8.coverage < float32.coverage - _MORE_REVIEW:
-        return f"labels {int8.coverage:.1%} of the rows without review; float32 labels {float32.coverage:.1%}"
+        return (
+            f"labels {int8.coverage:.1%} of all rows, and sends the rest to review; "
+            f"float32 labels {float32.coverage:.1%}"
+        )
     return None
 
 
@@ -82,8 +86,8 @@ def _praise(int8: MadeVariant, facts: Int8Facts, float32: MadeVariant, cpu: str)
     praise = f"int8 is {facts.speed:.2f} times as fast as float32 {way} on {cpu}, and {cost.words} {measured}"
     if promise := int8.metadata.precision:
         praise += (
-            f"; at the promised precision of {precision_text(promise)} it labels {int8.coverage:.1%} of the "
-            f"rows without review, and float32 labels {float32.coverage:.1%}"
+            f"; at the promised precision of {precision_text(promise)} it labels {int8.coverage:.1%} of all "
+            f"rows, and sends the rest to review; float32 labels {float32.coverage:.1%}"
         )
     return praise
 

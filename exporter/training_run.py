@@ -70,8 +70,8 @@ class TrainingRun:
         measured: the main accuracy in the run's report.
         unknown_head: the arrays of the out-of-distribution score, or None if the score could not be learned.
         folds: for each fold, the predictions of the network that was trained without this fold. May be empty.
-        pools_folds: whether the fold networks were fully trained, so that their predictions count as the network's own.
-        repeated: each photo's share of the labelled rows, by SHA-256, if at least five rows show the photo.
+        pools_folds: whether the fold networks were fully trained. If so, their predictions count as the network's own.
+        repeated: share of the labelled rows that show a photo, by its SHA-256. Only photos in five or more rows.
     """
 
     name: str
@@ -94,7 +94,7 @@ class TrainingRun:
     repeated: dict[str, float]
 
     def original_labels(self) -> list[int]:
-        """The class index of each file in ``originals``. Files are numbered in the order of :func:`evenly`."""
+        """The class index of each file in ``originals``. A file's name is its index in the result of :func:`evenly`."""
         places = evenly(len(self.pixels), ORIGINALS)
         return [int(self.labels[places[int(path.stem)]]) for path in self.originals]
 
@@ -116,7 +116,7 @@ class TrainingRun:
         return read_arrays(self.sample, "pixels of training photos", "pixels")["pixels"]
 
     def compared_pixels(self) -> Pixels:
-        """Pixels of validation photos and half of the sampled training photos. The other half sets int8's ranges."""
+        """Pixels of validation photos and every second training photo. The other training photos set int8's ranges."""
         return np.concatenate([self.pixels, self.training_pixels()[1::2]])
 
 

@@ -24,7 +24,7 @@ from models.statistics.thresholds import HeldOutLogits, fit_confidence
 
 _CROSSED: Final = 0.03
 """The largest allowed share of photos that only one of the two models calls unknown, with 95% confidence. Each model
-calls 5% unknown, so unrelated models would disagree on about 10%."""
+calls 5% of the photos unknown, so unrelated models would disagree on about 10%."""
 _SAME_LABELS: Final = 0.95
 """A variant that agrees with float32 on this share of labels may use float32's out-of-fold predictions."""
 
@@ -65,7 +65,7 @@ class Int8Facts:
 
 @dataclass(frozen=True)
 class MadeVariant:
-    """A variant for the bundle: its ONNX file with metadata, and its edge graph if the options ask for it.
+    """A variant for the bundle: its ONNX file with metadata, and its edge graph if requested.
 
     ``accuracy`` is the accuracy on the validation photos. ``facts`` is None for float32.
     """
@@ -79,7 +79,7 @@ class MadeVariant:
 
     @property
     def coverage(self) -> float:
-        """Expected share of rows labelled without review at the default precision. 0.0 if there is no default."""
+        """Expected share of rows labelled without review at the default precision. 0.0 without a default."""
         return self.metadata.ruling.coverage if self.metadata.ruling else 0.0
 
     @property
@@ -89,7 +89,7 @@ class MadeVariant:
 
     @property
     def files(self) -> dict[str, bytes]:
-        """The contents of ONNX files, by name."""
+        """The contents of the variant's ONNX files, by name."""
         edge = {} if self.edge is None else {self.file("edge"): self.edge}
         return {self.file("model"): self.model, **edge}
 

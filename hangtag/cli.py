@@ -53,12 +53,12 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """The package of each command. A command loads no other package's commands."""
 MODULES_OF_OTHER_ROOMS: Final[Mapping[str, str]] = MappingProxyType({"train_worker": "trainer.schedule"})
-"""Modules that a command gets through Typer's context, by name. The command's package must not import these modules."""
+"""Modules that Typer's context passes to a command, by name. The command's package must not import these modules."""
 _LEAVE_FILES: Final = frozenset({"trainer", "exporter", "hangtag"})
 """Packages whose libraries leave temporary files behind if the process is killed."""
 _NO_LINEAR_ALGEBRA: Final = frozenset({"models", "worker"})
 _END_AT_ONCE: Final = (["label"], ["classify"])
-"""Commands that may end without Python's clean-up."""
+"""Commands that may skip Python's clean-up at exit."""
 _FIRST_COLLECTION: Final = 200_000
 """Number of new objects that triggers a garbage collection. Imports create many objects and free few."""
 

@@ -34,7 +34,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class _Result:
-    """A folder or file that a command wrote. Other functions accept the result as a path."""
+    """A folder or file that a command wrote. Functions that expect a path accept this object."""
 
     path: Path
     _page: ClassVar[str]
@@ -247,7 +247,7 @@ def _run(name: str, kind: type[Answer], arguments: list[PathLike], options: Mapp
 
 
 def _words(options: Mapping[str, object], flags: Mapping[str, list[str]]) -> Iterator[str]:
-    """Options as command-line arguments. ``flags``: the opposite of each flag: ``["--no-int8"]``, or ``[]``."""
+    """Options as command-line arguments. ``flags``: the options that disable flags: ``["--no-int8"]``, or ``[]``."""
     for name, value in options.items():
         word = f"--{name.replace('_', '-')}"
         match value:

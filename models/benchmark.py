@@ -64,7 +64,7 @@ class ModelFigures:
 
 
 def benchmark_and_show(path: Path, *, as_json: bool) -> None:
-    """Measure with a spinner on stderr. Print a table or JSON on stdout."""
+    """Measure models, and print a table or JSON on stdout. A spinner is shown on stderr."""
     from models.terminal import Console
 
     with Console(stderr=True).status("Measuring") as status:
@@ -82,7 +82,7 @@ def benchmark(
     """Measure a bundle's models, or a single ONNX file. Raises BundleError if a file is damaged or cannot run.
 
     The files are measured in turn, each time in a fresh process. So a temporary slowdown affects all files alike.
-    ``on_turn`` is called before each turn with (file, turn, turns).
+    Before each turn, ``on_turn`` gets the file, the turn's number and the number of turns.
     """
     files = _files(path)
     turns: dict[Path, list[_Turn]] = {file: [] for file in files}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MANIFEST_FILE: Final = "manifest.json"
 LABELS_FILE: Final = "labels.txt"
 MAX_MANIFEST_BYTES: Final = 64 * 1024 * 1024
-"""The largest allowed manifest, in bytes. Enough for a hundred thousand classes."""
+"""The largest allowed manifest, in bytes (enough for a hundred thousand classes)."""
 MAX_FILE_BYTES: Final = 2 * 1024**3
 """The largest allowed ONNX file, in bytes: protobuf's own limit."""
 

@@ -101,8 +101,8 @@ class EdgeModel:
         (decided,) = self._rules.decide(answer.as_scores(), top_k=1).rows()
         if answer.review != decided.review:
             msg = (
-                f"Expected review {not answer.review} for label {answer.label} with confidence "
-                f"{answer.confidence:.6f} from the edge graph of {self.metadata.variant}, got the opposite; "
+                f"Expected the edge graph of {self.metadata.variant} to give review {not answer.review} for label "
+                f"{answer.label} with confidence {answer.confidence:.6f}, got the opposite; "
                 "export the model again."
             )
             raise BundleError(msg)

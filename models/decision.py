@@ -203,8 +203,8 @@ class Rules:
 def rules_of(metadata: "ModelMetadata", precision: float | None = None, threshold: float | None = None) -> Rules:
     """The rules for a promised precision, or for a threshold.
 
-    Without both, the model's default precision applies. Without a default precision, every photo goes to review. Raises
-    InputError.
+    Without ``precision`` and ``threshold``, the model's default precision applies. Without a default precision,
+    every photo goes to review. Raises InputError.
     """
     tree, limit = metadata.tree, metadata.unknown.limit if metadata.unknown else None
     if threshold is not None:

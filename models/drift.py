@@ -1,4 +1,4 @@
-"""Drift: whether a model's answers on a catalogue differ by more than chance from its answers on its proof photos.
+"""Drift: whether a model's answers differ between a catalogue and the proof photos by more than chance.
 
 Proof photos are the labelled photos from which the model's thresholds were computed. If only the shares of the classes
 differ (label shift), the precision on a catalogue can be estimated. Expectation maximization finds the shares with the
@@ -160,7 +160,7 @@ class VariantReference(ReferenceAnswers):
 
     Attributes:
         proof: the photos used to compute the thresholds, or None.
-        repeated: each photo's share of the labelled rows, by SHA-256, if at least five rows show the photo.
+        repeated: share of the labelled rows that show a photo, by its SHA-256. Only photos in five or more rows.
     """
 
     proof: ProofRows | None = None
@@ -221,7 +221,7 @@ _CLOSE: Final = 1e-5
 _NEVER: Final = 2.0
 _LOW: Final = 0.05
 _LOW_RAISED: Final = 0.025
-"""This stricter value replaces ``_LOW`` in the search for a higher threshold, which tries many thresholds."""
+"""The search for a higher threshold uses this value instead of ``_LOW``, because it tries many thresholds."""
 
 
 @dataclass(frozen=True)
@@ -320,8 +320,8 @@ class LabelShift:
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """The weight of each class's proof rows, and the class's share of the catalogue, both ``(draws, classes)``.
 
-        ``rows``: ``(draws, proof rows)``; ``answers``: ``(draws, cells)``. Pseudo-counts, distributed like the proof
-        photos, stabilize the shares of a small catalogue.
+        ``rows``: ``(draws, proof rows)``; ``answers``: ``(draws, cells)``. Pseudo-counts with the shares of the proof
+        photos stabilize the shares of a small catalogue.
         """
         before = self._class_shares(rows)
         true, cell = np.divmod(self._pairs, self._cells)
@@ -353,7 +353,7 @@ class LabelShift:
 
 
 def _sums(values: npt.NDArray[Any], index: npt.NDArray[np.intp], size: int) -> npt.NDArray[np.float64]:
-    """Sum ``values``, ``(draws, n)``, by ``index``, ``(n,)``. Returns ``(draws, size)``."""
+    """Sum the columns of ``values (draws, n)`` that have the same ``index (n,)``. Returns ``(draws, size)``."""
     places = index + size * np.arange(len(values))[:, None]
     sums = np.bincount(places.ravel(), values.ravel(), minlength=size * len(values))
     return np.asarray(sums, np.float64).reshape(len(values), size)

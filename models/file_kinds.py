@@ -161,7 +161,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def is_interleaved(data: bytes) -> bool:
-    """Whether the first scan of a JPEG has all colour components. If not, Pillow holds the whole photo in memory."""
+    """Whether the first scan of a JPEG has all colour components. Pillow holds other JPEGs whole in memory."""
     colours = b""
     for marker, _, contents in _jpeg_segments(data):
         if marker in _FRAMES:

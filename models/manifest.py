@@ -73,9 +73,10 @@ class Quantization(StrictModel):
 
 
 class Variant(Calibration):
-    """One model of a bundle, ``float32`` or ``int8``: the names of its ONNX file and its edge graph.
+    """One model of a bundle, ``float32`` or ``int8``.
 
-    ``accuracy`` is measured on the run's validation photos.
+    ``file``, ``edge``: file names of the ONNX model and the edge graph. ``accuracy`` is measured on the run's
+    validation photos.
     """
 
     file: FileName
@@ -90,7 +91,10 @@ class Variant(Calibration):
 
 
 class Measured(StrictModel):
-    """A run's accuracy on the larger of the test set and the out-of-fold set, or else on the validation set."""
+    """A run's accuracy on the larger of the test and out-of-fold sets.
+
+    A run without these sets uses the validation set.
+    """
 
     accuracy: Probability
     photos: int

@@ -66,7 +66,7 @@ _COMPARED_PIXELS: Final = 12_500_000
 _NOISE: Final = bytes(37 * place % 255 for place in range(4096))
 _RESTARTS: Final = b"".join(bytes([0xFF, restart]) + _NOISE for restart in range(0xD0, 0xD8))
 _TAILS: Final = (b"", b"\xb7" + _NOISE, b"\x55" + _NOISE + _RESTARTS)
-"""Endings to try on a JPEG without an end marker. If all give equal pixels, no pixel is missing."""
+"""Endings to try on a JPEG without an end marker. If all endings give equal pixels, no pixel is missing."""
 
 _ORIENTATION_TAG: Final = 0x0112
 _TILE_TAGS: Final = (0x0142, 0x0143)
@@ -81,7 +81,8 @@ _TURNS: Final = {
 }
 _OWN_FORMATS: Final = frozenset({"JPEG", "MPO", "PNG", "BMP", "DIB", "GIF", "PPM", "TIFF", "WEBP", "AVIF"})
 _LATER_PLUGINS: Final = ("PIL.TiffImagePlugin", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin")
-"""Plugins that Pillow's ``preinit`` does not load. They are imported only for a photo that no loaded plugin reads."""
+"""Plugins that Pillow's ``preinit`` does not load. Hangtag imports these plugins only for a photo that no
+loaded plugin reads."""
 _PROFILE_SPACES: Final = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
 _WHITE: Final = (255, 255, 255)
 
@@ -214,7 +215,7 @@ def _identified(data: bytes) -> Image.Image:
 def accepted_formats() -> list[str]:
     """Hangtag's formats and the formats of registered plugins.
 
-    Pillow's rare formats are excluded, because EPS files would run a program.
+    Pillow's rare formats are excluded. For example, an EPS file would run a program.
     """
     for plugin in _LATER_PLUGINS:
         import_module(plugin)
@@ -445,7 +446,7 @@ def _profile_transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
 
 @lru_cache(maxsize=16)
 def _kept_transform(_digest: bytes, _mode: str) -> "list[ImageCmsTransform | None]":
-    return []  # the caller fills this list, so that the cache keeps no profiles
+    return []  # the caller appends the transform, so that the cache keeps no profiles
 
 
 def _transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":

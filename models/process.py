@@ -1,4 +1,4 @@
-"""Folders and properties of this process and its machine."""
+"""The current process: its temporary folder, memory and machine."""
 
 import atexit
 import fcntl
@@ -44,7 +44,7 @@ def python_command(module: str, *arguments: str) -> list[str]:
 
 
 def python_environment() -> dict[str, str]:
-    """This process's environment, with Hangtag's packages importable, and one thread for numerical libraries."""
+    """Environment for a child process that imports Hangtag and uses one thread in numerical libraries."""
     packages = str(Path(__file__).parents[1])
     paths = [packages, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -197,7 +197,7 @@ class Owner:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Owner":
-        """The inverse of :meth:`to_json`. Raises ValueError for any other text."""
+        """The inverse of :meth:`to_json`. Raises ValueError for invalid text."""
         return _owners().validate_json(text, strict=True)
 
 

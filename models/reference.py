@@ -25,7 +25,7 @@ class ModelReference:
         path: a bundle, or a single ``.onnx`` file, on this machine.
         name: the name to show: ``shop@3``, or the path.
         requested: the name that the user gave, such as ``shop@champion``. None for a path.
-        registry: the place of the registry. None for a path.
+        registry: the registry's path or URL. None for a path.
     """
 
     path: Path

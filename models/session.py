@@ -1,6 +1,6 @@
 """ONNX files on the CPU, through ONNX Runtime.
 
-The fresh process of a benchmark imports this module, so :func:`bare_session` loads only ONNX Runtime and NumPy.
+:func:`bare_session` loads only ONNX Runtime and NumPy, because benchmarks measure its memory.
 """
 
 import os
@@ -61,7 +61,7 @@ def read_metadata(session: "ort.InferenceSession", source: str) -> "ModelMetadat
 
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:
-        msg = f"Expected a model that Hangtag exported in {source}, found no {METADATA_KEY} metadata."
+        msg = f"Expected {source} to be a model that Hangtag exported, found no {METADATA_KEY} metadata."
         raise BundleError(msg)
     metadata = parse_file(ModelMetadata, text, source)
     _check_input(session, metadata.preprocess.size, source)

@@ -15,7 +15,7 @@ from rich.text import Text
 from models.text import printable
 
 FIRST_RATE_S: Final = 3.0
-"""Seconds before a rate is shown. The first seconds mostly measure the start-up."""
+"""Seconds before a rate is shown. Earlier rates would mostly measure the start-up."""
 _WHOLE: Final = 10
 _PIPED: Final = 10_000
 """Width of output to a file or a pipe. Lines are not wrapped, so that programs find whole names."""
@@ -24,7 +24,7 @@ _LEAST: Final = 12
 
 
 class Console(rich.console.Console):  # noqa: TID251 - the only console
-    """Rich's console, but it escapes control characters."""
+    """A Rich console that escapes control characters."""
 
     def __init__(self, *, stderr: bool = False, file: IO[str] | None = None, width: int | None = None) -> None:
         super().__init__(stderr=stderr, file=file, width=width, emoji=False)

@@ -79,7 +79,7 @@ class Verification:
 
 
 def verify_and_show(path: Path, *, as_json: bool) -> ExitCode:
-    """Verify with a spinner on stderr. Print a table or JSON on stdout."""
+    """Verify a bundle or an ONNX file, and print a table or JSON on stdout."""
     verification = verify_with_spinner(path)
     if as_json:
         print(json.dumps(asdict(verification), indent=1))
@@ -89,7 +89,7 @@ def verify_and_show(path: Path, *, as_json: bool) -> ExitCode:
 
 
 def verify_with_spinner(path: Path) -> Verification:
-    """Run :func:`verify`, and show progress on stderr."""
+    """Run :func:`verify`, and show a spinner on stderr."""
     with Console(stderr=True).status("Verifying") as status:
         return verify(path, lambda what: status.update(f"Verifying {escape(what)}"))
 

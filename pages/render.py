@@ -93,7 +93,7 @@ _LATER: Final = re.compile(r"(<!--links-->).*?(<!--/links-->)", re.DOTALL)
 
 
 def near(page: Path, targets: Mapping[str, Path]) -> dict[str, str]:
-    """Addresses of the existing ``targets``, relative to ``page``, by link text.
+    """Links from ``page`` to the ``targets`` that exist: relative addresses by link text.
 
     Leaves out addresses that go up more than three folders, or to the root of the disk.
     """

@@ -18,7 +18,7 @@ _IR_VERSION: Final = 10
 _PREFIX: Final = "fit/"
 """Prefix of every name inside the graph, except its input and its output."""
 _MODEL: Final = "model/"
-"""Prefix of the model's names, so that they differ from the resizing graph's names."""
+"""Prefix of every name inside the model, to avoid names of the resizing graph."""
 PIXELS: Final = "pixels"
 _WHITE: Final = 255
 _CHANNELS: Final = 3

@@ -20,7 +20,7 @@ _FEW: Final = 500
 """With fewer photos than this, one photo with a near-tie may change its label."""
 _MEAN: Final = 0.005
 """The largest allowed mean change of a probability. A graph with the wrong ``fit`` changes probabilities by 0.02 on
-average. ``whole_pixels`` converts colours before the resize instead of after it, which changes them by 0.0001."""
+average. ``whole_pixels`` converts colours before the resize, which changes probabilities by 0.0001."""
 _LABELS: Final = 0.998
 _SURE: Final = 0.995
 
@@ -42,12 +42,12 @@ class Flip:
 class EdgeParity:
     """The differences between an edge graph and the same model with Python preprocessing.
 
-    Python decodes photos in full, except for ``own_flips``, ``sure`` and ``cost``. For these, Python decodes as in
-    training (usually with ``dct``).
+    For ``own_flips``, ``sure`` and ``cost``, Python decodes photos as in training (usually with ``dct``). Otherwise,
+    Python decodes photos in full.
 
     Attributes:
         passed_over: number of undecodable photos.
-        largest, mean: absolute difference of the probabilities. Not finite if a value is NaN.
+        largest, mean: absolute difference of the probabilities. Not a finite number if a probability is NaN.
         near_ties: number of photos whose two highest probabilities differ by at most 0.02.
         flips, own_flips: changed labels.
         sure: number of photos that the model or the edge graph labels without review.

@@ -1,7 +1,7 @@
 """ONNX operations that give exactly the pixels of Pillow's antialiased bilinear resize.
 
-The method is that of ``libImaging/Resample.c``: each output pixel is a weighted mean of input pixels. The weights form
-a triangle as wide as the scale, and have 22 bits. The first axis is resized and rounded to 8 bits, then the other axis.
+As in Pillow's ``libImaging/Resample.c``, each output pixel is a weighted mean of input pixels. The weights form a
+triangle as wide as the scale, and have 22 bits. The first axis is resized and rounded to 8 bits, then the other axis.
 Weights are never negative, so each weight is three unsigned bytes, whose products never saturate. ``MatMulInteger``
 thus computes the same sums as Pillow. ONNX's own ``Resize`` differs in 1 to 2% of the pixels.
 
@@ -236,7 +236,7 @@ def _bytes(nodes: Nodes, weights: str) -> str:
 
 
 def _band(nodes: Nodes, pixels: str, start: str, scale: _Scale, channels: str) -> str:
-    """The input pixels that have weights, as columns: ``uint8 [band, channels · n]``."""
+    """Returns ``uint8 [band, channels · n]``."""
     cut = nodes.slice(pixels, start, nodes.add("Add", start, scale.band), 1)
     rows = nodes.add("Concat", nodes.ints(-1), nodes.add("Mul", scale.band, channels), axis=0)
     turned = nodes.add("Transpose", nodes.add("Reshape", cut, rows), perm=[1, 0])

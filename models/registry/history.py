@@ -235,7 +235,7 @@ class History:
         return numbered(self._storage.names(_FOLDER), ".json")
 
     def last(self) -> Event | None:
-        """The latest event; None if there is none."""
+        """The latest event, or None."""
         numbers = self.numbers()
         return self._event(numbers[-1]) if numbers else None
 
@@ -269,8 +269,8 @@ class History:
     ) -> Event | None:
         """Append an event. Other processes may write at the same time. Returns None if nothing changes.
 
-        ``change`` returns the new state, or raises. If another process writes first, ``change`` is called again.
-        ``forced`` overrules a gate's refusal. ``by``: the person who requests the change.
+        ``change`` returns the new state, or raises an error. If another process writes first, ``change`` is called
+        again. ``forced`` overrules a gate's refusal. ``by``: the person who requests the change.
         """
         account = f"{_user()}@{socket.gethostname()}"
         while True:

@@ -5,7 +5,7 @@
     <registry>/<name>/claims/000004.json  the bundle that version 4 is reserved for
     <registry>/<name>/history/000007.json an event
 
-A version exists once its bundle is complete and the history lists the version. Any number of processes may write.
+A version exists once its bundle is complete and the history lists the version. Many processes may write to a registry.
 """
 
 import json
@@ -33,7 +33,7 @@ _CLAIMS: Final = "claims"
 
 
 def claim_number(storage: Storage, state: State, digest: str) -> int:
-    """A bundle's version number: the number that it already has or has reserved, otherwise the next number.
+    """The version number that a bundle has or has reserved. A new bundle gets the next number.
 
     ``storage`` is the model's folder.
     """
@@ -330,7 +330,7 @@ def _described(bundle: Bundle) -> VersionState:
 
 
 def open_registry(place: str) -> Registry:
-    """The registry at a folder's path, or at an ``s3://bucket/folder`` URL. Raises InputError for an invalid place."""
+    """The registry at a folder's path, or at an ``s3://bucket/folder`` URL. Raises InputError for other URLs."""
     return Registry(open_storage(place))
 
 

@@ -27,7 +27,7 @@ def fit_temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int
 
     Without rows, the result is 1. The negative log-likelihood has no minimum if all rows are right or all rows are
     wrong. So a prior, ``log(temperature) ** 2 / 2``, is added. With a handful of rows, this prior keeps the temperature
-    near 1. A hundred rows outweigh the prior.
+    near 1. With a hundred rows, it hardly matters.
 
     ``logits``: held-out rows, ``(n, classes)``. ``labels``: class indices, ``(n,)``.
     """

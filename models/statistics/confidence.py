@@ -33,9 +33,9 @@ class PrecisionTarget(StrictModel):
             without rows.
         rows: number of independent rows behind each class's threshold. All photos of one product count as about one
             row, as do all copies of one photo.
-        nodes: in a tree of labels, thresholds of the nodes above the classes, for the sum of the probabilities of a
-            node's classes. A node without a threshold is never a label. A row's label is the lowest node that reaches
-            its threshold.
+        nodes: in a tree of labels, the thresholds of the nodes above the classes. A node's probability is the sum over
+            its classes. A node without a threshold is never a label. A row's label is the lowest node that reaches its
+            threshold.
         level_coverage: expected fraction of all rows that are labelled at each level, from the classes up.
     """
 
@@ -118,8 +118,7 @@ class Confidence(Calibration):
 
     Attributes:
         rows: number of held-out photos used to compute these values.
-        out_of_fold: how many of ``rows`` are training photos. Each was predicted by a network that was not trained on
-            it.
+        out_of_fold: number of training photos in ``rows``, with out-of-fold predictions.
     """
 
     rows: int

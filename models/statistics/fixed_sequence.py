@@ -6,12 +6,12 @@ al., "Learn then Test", 2021, https://arxiv.org/abs/2110.01052). Without the sto
 broken in up to 28 of 100 data sets.
 
 Photos of one product form a group, as do copies of one photo. The test assumes the worst case: all rows of a group are
-right, or all are wrong. Groups of sizes m therefore count as ``sum(m) ** 2 / sum(m ** 2)`` independent rows with the
-same accuracy (Kish, "Survey Sampling", 1965). Without groups, all rows are independent.
+right, or all are wrong. Rows in groups of sizes m therefore count as ``sum(m) ** 2 / sum(m ** 2)`` independent rows
+(Kish, "Survey Sampling", 1965). Without groups, all rows are independent.
 
-The first tested set is the most likely to pass, according to the confidences. The proof stays valid, because the
-labels affect this choice only through the temperature. Wrong confidences lower the coverage, but never break the
-promise.
+The first tested set is the most likely to pass, according to the confidences. The proof stays valid, because labels do
+not affect the choice of this set, except through the temperature. Wrong confidences lower the coverage, but never break
+the promise.
 
 A target may use the set that a stricter target has proved. The promise breaks only if this set is less precise than
 the target. An imprecise set passes most easily if it is small. The smallest set that can pass has ``fewest(stricter)``
@@ -35,7 +35,7 @@ OWN_MISTRUST: Final = 0.3
 _STEPS: Final = 20
 """Each tested set is larger than the previous set by about 1/20 of all rows."""
 _WRONG_LABELS: Final = 0.25
-"""Expected number of errors, as a fraction of the allowed number. Affects only the first tested set."""
+"""Expected number of errors, as a fraction of the allowed number. The value affects only the first tested set."""
 _REFUSALS: Final = 0.001
 """Probability that the tests refuse a class whose precision is at least the target."""
 
@@ -54,20 +54,20 @@ def proved_rows(
     groups: Counts | None = None,
     begin_by_own: bool = False,
 ) -> int:
-    """The largest number of rows, from the highest confidence down, that prove a precision; 0 without a proof.
+    """Prove a precision for as many rows as possible, from the highest confidence down.
 
     Args:
         falling: the confidence of each row, ``(n,)``, descending.
         right: whether the row's likeliest class is the true one, ``(n,)``.
         precision: the precision to prove.
         mistrust: the allowed error probability.
-        own: which rows the network itself predicted, ``(n,)``. The network's own rows must also pass a separate test,
-            with an error probability of 30%. None if the network predicted all rows.
+        own: which rows the network itself predicted, ``(n,)``. The network's own predictions must also pass a
+            separate test, with an error probability of 30%. None if the network predicted all rows.
         groups: the group of each row, ``(n,)``. None if all rows are independent.
         begin_by_own: whether ``own`` affects the choice of the first tested set.
 
     Returns:
-        The size of the largest proved set. Rows of equal confidence stay together.
+        The size of the largest proved set, or 0. Rows of equal confidence stay together.
     """
     groups = np.arange(len(falling)) if groups is None else groups
     of_all = effective_rows(groups, np.ones(len(falling), np.bool_))
@@ -84,7 +84,7 @@ def proved_rows(
 
 
 def effective_rows(groups: Counts, chosen: Chosen) -> Rows:
-    """For each k from 0 to n: the effective sample size of the ``chosen`` rows among the first k."""
+    """The effective sample sizes of the ``chosen`` rows among the first 0, 1, ..., n rows."""
     among = groups[chosen]
     order = np.argsort(among, kind="stable")
     _, first, place = np.unique(among[order], return_index=True, return_inverse=True)
@@ -149,8 +149,8 @@ def fewest(precision: float, mistrust: float) -> int:
 def refused(guesses: Counts, right: Chosen, groups: Counts, precision: float, classes: int, share: float) -> Chosen:
     """Which classes or nodes of a proved set are less precise than the target, ``bool (classes,)``.
 
-    A class that is precise enough is refused in at most ``share * 0.1%`` of data sets. A correct refusal makes
-    the rest of the set more precise.
+    A class that is precise enough is refused in at most ``share * 0.1%`` of data sets. Without an imprecise class, the
+    rest of the set is more precise.
     """
     wrong, counts = (np.bincount(labels, minlength=classes) for labels in (guesses[~right], guesses))
     (kinds, _), sizes = np.unique(np.stack([guesses, groups]), axis=1, return_counts=True)

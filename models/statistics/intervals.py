@@ -1,7 +1,6 @@
 """95% intervals of measured figures.
 
-For proportions: Clopper and Pearson (Biometrika 26, 1934), like the thresholds. For other figures: a bootstrap over
-rows (Efron, 1979).
+Proportions get Clopper-Pearson intervals (Biometrika 26, 1934). Other figures get bootstrap intervals (Efron, 1979).
 """
 
 import math
@@ -45,7 +44,7 @@ def upper_bound(hits: float, rows: float, mistrust: float = MISTRUST) -> float:
 
 
 def exact_interval(hits: int, rows: int) -> Interval:
-    """Like :func:`proportion_interval`, for whole numbers and without SciPy, which the base install lacks.
+    """Like :func:`proportion_interval`, but without SciPy, which the base install lacks.
 
     Slow for many rows.
     """
@@ -153,9 +152,9 @@ def smallest_difference(photos: float, discordant: float) -> float:
     """The smallest difference of two accuracies that McNemar's test (two-sided, 5%) detects with a power of 80%.
 
     Solves Connor's formula for the sample size ("Sample size for testing differences in proportions for the
-    paired-sample design", Biometrics 43, 1987). As in :func:`difference_interval`, 0.5 is added to each cell, so the
-    result is above 0. ``photos``: number of independent photos. ``discordant``: number of photos on which exactly one
-    model is right. The result is a fraction; 1 means too few photos to detect any difference.
+    paired-sample design", Biometrics 43, 1987). As in :func:`difference_interval`, 0.5 is added to each cell of the 2×2
+    table, so the result is above 0. ``photos``: number of independent photos. ``discordant``: number of photos on which
+    exactly one model is right. The result is a fraction; 1 means too few photos to detect any difference.
     """
     from scipy.optimize import brentq
 

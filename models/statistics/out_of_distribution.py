@@ -25,7 +25,7 @@ from models.statistics.confidence import UnknownLimit
 KEPT: Final = 0.95
 """Share of product photos that stay within the limit."""
 _DIRECTIONS: Final = 512
-"""Number of principal directions in which features are compared. Limits the size of the stored arrays."""
+"""Number of principal directions in which features are compared. This number limits the size of the stored arrays."""
 _SHRINKAGE: Final = 0.2
 _CELLS_AT_ONCE: Final = 4_000_000
 SHORTEST: Final = 1e-12
@@ -171,14 +171,14 @@ def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float
     """The score of a new product photo is within this limit with a probability of at least ``kept``.
 
     The limit is the ``ceil((n + 1) kept)``-th smallest of n scores, the quantile of conformal prediction (Vovk et al.,
-    2005). With fewer than 19 scores (for 0.95), the limit is the largest score, without this guarantee. ``scores``: at
-    least one, of product photos that were not used to train the network or the score.
+    2005). With fewer than 19 scores (for 0.95), the limit is the largest score, without this guarantee. ``scores``: not
+    empty, from product photos that were not used to train the network or the score.
     """
     return float(np.sort(scores)[_rank(len(scores), kept) - 1])
 
 
 def expected_within(rows: int, kept: float = KEPT) -> float:
-    """The expected share of new product photos within :func:`unknown_limit`, if ``rows`` scores set the limit."""
+    """The expected share of new product photos within an :func:`unknown_limit` of ``rows`` scores."""
     return _rank(rows, kept) / (rows + 1)
 
 
@@ -225,7 +225,7 @@ def relative_difference(
 ) -> npt.NDArray[np.float64]:
     """Relative differences of out-of-distribution scores ``(n,)``; infinity for NaN.
 
-    Scores near 0 occur by chance, so a difference is divided by ``max(|expected|, |limit|, median(|expected|), 0.01)``.
+    A difference is divided by ``max(|expected|, |limit|, median(|expected|), 0.01)``, because some scores are near 0.
     """
     if not len(expected):
         return np.zeros(0)

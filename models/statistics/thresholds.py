@@ -5,16 +5,16 @@ above the out-of-distribution limit go to review. For the remaining rows, :mod:`
 the precision from the highest confidence down. The threshold is the lowest proved confidence.
 
 Classes may be leaves of a tree. If a row's class is below its threshold, the row's label is the nearest ancestor that
-reaches its own threshold. Levels are proved in order, from the classes up. A level is tested on the rows that got no
-label on lower levels, sorted by the probability of the node above their likeliest class. A row is right if its true
-class is also under this node. The classes get half of the error probability of 5%. The levels above the classes share
-the rest equally. By Bonferroni's inequality, at least one level breaks its promise in at most 5% of data sets. If every
-level keeps its promise, all labels together keep the promise.
+reaches its own threshold. Levels are proved in order, from the classes up. A level is tested on the rows without a
+label from lower levels. These rows are sorted by the probability of the node above their likeliest class. A row is
+right if its true class is also under this node. The classes get half of the error probability of 5%. The levels above
+the classes share the rest equally. By Bonferroni's inequality, at least one level breaks its promise in at most 5% of
+data sets. If every level keeps its promise, all labels together keep the promise.
 
-The labels of one level decide which rows are tested on the next level. This choice does not raise the error
-probability. Errors on one level move rows to the next level. By Harris's inequality (1960), rows that are wrong on one
-level are right on the next level at most as often as other rows. So errors, like rows of refused classes, can only make
-the next level's test harder to pass. Labelled rows do not affect the next level's test, because rows are independent.
+The labels of one level decide which rows are tested on the next level. This selection does not raise the error
+probability. Wrong rows raise a level's thresholds, so that more rows reach the next level. By Harris's inequality
+(1960), a wrong row is at most as likely as another row to be right on the next level. So errors and refused classes can
+only make the next test harder to pass. Rows are independent, so labelled rows do not affect the next test.
 
 ``benchmarks/promises.py`` and ``benchmarks/trees.py`` measure the coverage, and how often the promise is broken.
 """
@@ -37,7 +37,7 @@ from models.whole_file import read_arrays
 
 _DEFAULT: Final = 0.95
 _OF_CLASSES: Final = 0.5
-"""In a tree, the classes get this fraction of the error probability. The levels above the classes share the rest."""
+"""In a tree, the classes get this fraction of the error probability."""
 
 Chosen = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.intp]
@@ -79,8 +79,8 @@ class HeldOutRows:
     Attributes:
         probabilities: calibrated, ``float32 (n, classes)``.
         labels, groups: as in :class:`HeldOutLogits`.
-        known: whether the out-of-distribution score is within the limit, ``bool (n,)``. Rows above the limit always go
-            to review, and count only for coverage.
+        known: whether the out-of-distribution score is within the limit, ``bool (n,)``. Coverage counts all rows, but
+            the proof leaves out rows above the limit.
     """
 
     probabilities: npt.NDArray[np.float32]
@@ -100,9 +100,9 @@ def fit_confidence(
     """Fit the temperature, and find the thresholds of every target.
 
     ``validation``: predictions of the network itself. ``folds``: predictions of other networks, each trained without
-    the photos that it predicts, and with its own temperature. ``cv``: whether the other networks were fully trained, so
-    that their rows count as the network's own, at the same temperature. ``unknown``: the out-of-distribution limit,
-    computed from the ``validation`` rows. New photos above this limit lower the coverage.
+    the photos that it predicts, and with its own temperature. ``cv``: whether the other networks were fully trained. If
+    so, all rows share one temperature, and count as predictions of the network itself. ``unknown``: the
+    out-of-distribution limit, computed from the ``validation`` rows.
     """
     within = expected_within(len(validation.labels)) if unknown else None
     out_of_fold = sum(len(fold.labels) for fold in folds)
@@ -133,17 +133,17 @@ def precision_targets(
 ) -> tuple[PrecisionTarget, ...]:
     """Find the thresholds of every target in TARGETS, in that order.
 
-    Coverage is measured on the network's own rows. ``within``: the expected share of new product photos within the
-    out-of-distribution limit. The default is measured on the network's own rows. Pass ``within`` if the limit was also
-    computed from these rows. All classes share a threshold. A class is refused if its precision above the threshold is
-    significantly below the target. Otherwise large and easy classes would hide a bad class. All rows of a refused class
-    go to review. The promise holds for all classes together, not for each class. A target covers at least as many rows
-    as a stricter target. The same rules apply to the nodes of each level of a ``tree``.
+    ``own``: rows that the network itself predicted. Coverage is measured on ``own``. ``within``: the expected share of
+    new product photos within the out-of-distribution limit. Pass ``within`` if the limit was computed from ``own``;
+    otherwise the share is measured on ``own``. All classes share a threshold. A class is refused if its precision above
+    the threshold is significantly below the target. Otherwise large and easy classes would hide a bad class. All rows
+    of a refused class go to review. The promise holds for all classes together, not for each class. A target covers at
+    least as many rows as a stricter target. The same rules apply to the nodes of each level of a ``tree``.
 
     ``others``: rows from other networks, trained in the same way on fewer photos or for a shorter time. The proof uses
-    the rows of all networks together. It assumes that equal confidence means equal accuracy in all networks. The
-    network's own rows must also pass a separate test, with an error probability of 30%. In simulations of overconfident
-    networks, the promise of 0.98 was broken in 14% of data sets, and in 2% if the overconfidence was slight.
+    ``own`` and ``others`` together. It assumes that equal confidence means equal accuracy in all networks. ``own`` must
+    also pass a separate test, with an error probability of 30%. In simulations, the promise of 0.98 was broken in 14%
+    of data sets for overconfident networks, and in 2% for slightly overconfident networks.
     """
     pool, classes = _pooled(own, others), own.probabilities.shape[1]
     leaves, share = _of_classes(pool), _shares(tree)[0]
@@ -174,10 +174,7 @@ def _reach(target: PrecisionTarget) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Pool:
-    """The rows within the out-of-distribution limit, from all networks.
-
-    ``own``: which rows the network itself predicted. None if the network predicted all rows.
-    """
+    """The rows of all networks within the out-of-distribution limit."""
 
     rows: HeldOutRows
     own: Chosen | None
@@ -198,7 +195,8 @@ class _Level:
 
     Attributes:
         kinds: the index of each row's class or node at this level, ``(n,)``.
-        right, confidence: whether this class or node is correct, and its probability.
+        right: whether this class or node is correct.
+        confidence: the probability of this class or node.
         own: whether the network itself predicted the row. None if the network predicted all rows.
     """
 
@@ -301,7 +299,7 @@ def default_precision(targets: Sequence[PrecisionTarget]) -> float | None:
 def fewest_rows(precision: float, *, tree: bool = False) -> int:
     """The fewest rows that can prove a target, if all are right.
 
-    A target of 0.98 needs 152 rows, or 185 rows with a ``tree`` of labels.
+    A target of 0.98 needs 152 rows. With a ``tree`` of labels, it needs 185 rows.
     """
     return fewest(precision, dict(budgets(_OF_CLASSES if tree else 1.0))[precision])
 

@@ -257,7 +257,7 @@ class ObjectStorage:
             buckets.add(bucket)
 
     def _pages(self, folder: str, *, deep: bool = False) -> Iterator[dict[str, Any]]:
-        """S3's listings of a folder, 1,000 keys each. ``deep``: with all sub-folders.
+        """S3's listings of a folder, with up to 1,000 keys each. ``deep``: with all sub-folders.
 
         s3fs would send two requests per folder, and keep all keys in memory.
         """

@@ -25,7 +25,7 @@ class Storage(Protocol):
     """Stores bytes under keys, for jobs and registries. Keys are relative paths with ``/``."""
 
     def __hash__(self) -> int:
-        """Two storages of the same place are equal, so a storage can be a cache key."""
+        """Storages with the same path or URL are equal, so a storage can be a cache key."""
 
     @property
     def place(self) -> str:
@@ -63,8 +63,8 @@ class Storage(Protocol):
     def local(self, key: str, folder: Path) -> Path:
         """A local file with the bytes under ``key``.
 
-        Raises ``FileNotFoundError``, now or at the first read. The bytes under this key must never change. Remote bytes
-        are copied into ``folder`` once.
+        Raises ``FileNotFoundError``, at the latest when the file is read. The bytes under this key must never change.
+        Remote bytes are copied into ``folder`` once.
         """
 
     def on_disk(self, folder: str) -> Path | None:
