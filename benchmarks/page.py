@@ -13,18 +13,16 @@ IMAGES = _ROOT / "docs" / "images"
 _HEAD = """# Benchmarks
 
 This page compares Hangtag with other programs for the same work. `make bench` measures it (40 minutes on two cores).
-`make bench ONLY=bulk,guard` measures only the parts `bulk` and `guard`.
 
-- **Turns**: the programs take turns, so changes of the machine's speed affect all programs. First, a short turn
-  warms the caches.
-- **Figures**: a cell has the median of the turns, with the lowest and the highest figure in brackets. A ratio is
-  computed for each turn. Compare ratios, because seconds depend on the [machine](#machines).
+- **Turns**: the programs take turns, so changes of the machine's speed affect all programs.
+- **Figures**: a cell has the median of the turns, then the lowest and the highest. A ratio is computed for each turn.
+  Compare ratios, because seconds depend on the [machine](#machines).
 - **Other programs**: `benchmarks/peers/` has each program, its versions and the maker's page that it follows. Each
   program has its own Python environment. PyTorch decodes with Pillow, because torchvision on PyPI needs NVIDIA's GPUs.
 """
 _COLUMNS = """\
-- **After the start**: Hangtag's time starts after the job is written to disk. Other programs' times exclude imports.
-  The bare loop's time excludes imports and loading the model.
+- **After the start**: Hangtag's time starts after the job is written to disk. Other programs' times exclude imports,
+  and the bare loop's time also excludes loading the model.
 - **Memory**: the highest sum over all processes. Shared pages count once. `hangtag submit` includes Redis and a worker.
 - **Same labels**: the share of photos with the same label as from `hangtag label`, with int8 or float32.
 - **Bare loop**: a script that decodes like Hangtag, runs the same ONNX file and writes no result.
@@ -84,16 +82,14 @@ def _measured(part: Mapping[str, Any]) -> str:
     photos = part["photos"]
     turns = f", in {part['turns']} turns" if "turns" in part else ""
     return (
-        f"This part uses {photos['count']:,} photos ({photos['source']}) and the network {photos['network']}{turns}. "
-        f"A photo has {photos['mean_kb']:.0f} KB, and the first has {photos['pixels_of_the_first']} pixels. "
-        f"{_when(part)}\n"
+        f"This part uses {photos['count']:,} photos of {photos['mean_kb']:.0f} KB ({photos['source']}) and the network "
+        f"{photos['network']}{turns}. {_when(part)}\n"
     )
 
 
 def _when(part: Mapping[str, Any]) -> str:
     machine = part["machine"]
-    note = f"{machine['note']} (load {machine['load_before']})"
-    return f"Measured on {machine['measured_at']}, when the machine was {note}."
+    return f"Measured {machine['measured_at']} ({machine['note']} machine, load {machine['load_before']})."
 
 
 def _machines(parts: Mapping[str, Any]) -> list[str]:
@@ -152,7 +148,6 @@ def _long(part: Mapping[str, Any]) -> list[str]:
     return [
         "## A longer job\n",
         _measured(part),
-        "The start takes the same time for any number of photos.\n",
         *_compared(part, "long"),
     ]
 
@@ -224,15 +219,16 @@ def _winners(part: Mapping[str, Any], name: str, better: Mapping[str, tuple[str,
     for how, (field, sign) in better.items():
         limit = sign * contestants[name][field]["median"]
         names = [other.split(", ") for other, one in others.items() if sign * one[field]["median"] < limit]
-        verb = "beat" if len(names) > 1 else "beats"
-        winners = " and ".join(f"{words[0]} ({words[-1]})" for words in names) or "No other program"
-        found.setdefault(f"{winners} {verb} `{name}` in ", []).append(how)
-    return f"{' '.join(f'{winners}{_listed(how)}.' for winners, how in found.items())}\n"
+        found.setdefault(" and ".join(f"{words[0]} ({words[-1]})" for words in names), []).append(how)
+    return f"{' '.join(_beat(winners, name, how) for winners, how in found.items())}\n"
 
 
-def _listed(words: list[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
+def _beat(winners: str, name: str, how: list[str]) -> str:
+    if not winners:
+        return f"No other program beats `{name}` in {' or '.join(how)}."
+    *first, last = how
+    listed = f"{', '.join(first)} and {last}" if first else last
+    return f"{winners} {'beat' if ' and ' in winners else 'beats'} `{name}` in {listed}."
 
 
 def _one_photo(part: Mapping[str, Any]) -> list[str]:
@@ -270,9 +266,8 @@ def _training(part: Mapping[str, Any]) -> list[str]:
         f"Each program learns from {counts['train']:,} photos ({photos['source'].removeprefix('copies of ')}) and "
         f"{counts['validation']:,} validation photos. {counts['test']:,} test photos are used once, at the end. "
         f"{_when(part)} Each program ran once, with seed 0 and empty caches. `hangtag train` ran with `--time-limit "
-        f"{part['limit']}`. This time includes cross-validation, thresholds, label errors and the report. Keras's "
-        "guides do not measure confidence. fastai and AutoGluon are missing, because they need torchvision, whose "
-        "build on PyPI is for GPUs.\n",
+        f"{part['limit']}`. This time includes cross-validation, thresholds, label errors and the report. fastai "
+        "and AutoGluon are missing, because they need torchvision, whose build on PyPI is for GPUs.\n",
         _table(
             rows,
             {
@@ -359,9 +354,8 @@ def _guard(part: Mapping[str, Any]) -> list[str]:
         _measured(part),
         "`make bench-quick` measures these six ratios again. The command fails if the median of a ratio is 15% lower "
         "than in this table, and every turn is below the median in this table. The ratio *label, after its start* "
-        "compares Hangtag with a bare loop. The ratio *one photo, cold* compares it with a process that only imports "
-        "packages. The other ratios compare Hangtag with a plain script of Pillow and ONNX Runtime. Above 1, Hangtag "
-        "is better.\n",
+        "compares Hangtag with a bare loop. *One photo, cold* compares it with a process that only imports packages. "
+        "The other ratios compare it with a plain script of Pillow and ONNX Runtime. Above 1, Hangtag is better.\n",
         _table(
             [{"name": name, "ratio": ratio} for name, ratio in part["ratios"].items()],
             {"ratio": "{name}", "median": _range("ratio", 3)},
