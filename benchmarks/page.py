@@ -157,8 +157,7 @@ def _default(part: Mapping[str, Any]) -> list[str]:
         "## The default network\n",
         _measured(part),
         "`hangtag train` trains this network by default. It is larger and more accurate than `cnn` ([Accuracy against "
-        "speed](measurements.md#labelling)). All programs run the same int8 ONNX file. Only the network's head was "
-        "trained, because training does not change the speed.\n",
+        "speed](measurements.md#labelling)). All programs run the same int8 ONNX file.\n",
         *_compared(part),
         _winners(part, f"{_LABEL}, int8"),
     ]
