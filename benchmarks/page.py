@@ -13,19 +13,17 @@ IMAGES = _ROOT / "docs" / "images"
 _HEAD = """# Benchmarks
 
 This page compares Hangtag with other programs for the same work. `make bench` measures it (40 minutes on two cores).
-`make bench ONLY=bulk,guard` measures only these two parts, for example to finish a stopped run.
 
-- **Turns**: the programs take turns in one run, so a slower machine slows all programs. First, a short turn
-  warms the caches.
-- **Figures**: a cell has the median of the runs, then the lowest and the highest. A ratio is computed for each turn.
+- **Turns**: the programs take turns, so changes of the machine's speed affect all programs.
+- **Figures**: a cell has the median of the turns, then the lowest and the highest. A ratio is computed for each turn.
   Compare ratios, because seconds depend on the [machine](#machines).
 - **Other programs**: `benchmarks/peers/` has each program, its versions and the maker's page that it follows. Each
-  program runs in its own environment. PyTorch decodes with Pillow, because torchvision on PyPI needs NVIDIA's GPUs.
+  program has its own Python environment. PyTorch decodes with Pillow, because torchvision on PyPI needs NVIDIA's GPUs.
 """
 _COLUMNS = """\
-- **After the start**: Hangtag's time starts after the job is written to disk. Other programs' times exclude imports;
-  the bare loop's time also excludes loading the model.
-- **Memory**: the highest sum over all processes. Shared pages count once. For `hangtag submit`: worker plus Redis.
+- **After the start**: Hangtag's time starts after the job is written to disk. Other programs' times exclude imports,
+  and the bare loop's time also excludes loading the model.
+- **Memory**: the highest sum over all processes. Shared pages count once. `hangtag submit` includes Redis and a worker.
 - **Same labels**: the share of photos with the same label as from `hangtag label`, with int8 or float32.
 - **Bare loop**: a script that decodes like Hangtag, runs the same ONNX file and writes no result.
 - **Computes in**: the number formats that OpenVINO chooses on this processor.
@@ -39,11 +37,11 @@ _GOALS = {
 _START_GOAL_S = 0.65
 _PRECISIONS = {"bf16": "bfloat16", "f16": "float16", "f32": "float32", "i8": "int8", "u8": "int8"}
 _BETTER = {
-    "Faster": ("images_per_s", -1),
-    "Less processor time": ("processor_ms_per_photo", 1),
-    "Less memory": ("memory_mb", 1),
+    "speed": ("images_per_s", -1),
+    "processor time": ("processor_ms_per_photo", 1),
+    "memory": ("memory_mb", 1),
 }
-_BETTER_ALONE = {"Faster cold start": ("cold_ms", 1), "Faster": ("p50_ms", 1), "Less memory": ("memory_mb", 1)}
+_BETTER_ALONE = {"cold start": ("cold_ms", 1), "p50": ("p50_ms", 1), "memory": ("memory_mb", 1)}
 _OURS = ("hangtag", "bare loop", "ONNX Runtime")
 
 
@@ -82,16 +80,16 @@ def _range(field: str, digits: int = 0) -> str:
 
 def _measured(part: Mapping[str, Any]) -> str:
     photos = part["photos"]
-    turns = f", {part['turns']} turns" if "turns" in part else ""
+    turns = f", in {part['turns']} turns" if "turns" in part else ""
     return (
-        f"{photos['count']:,} photos ({photos['source']}; {photos['mean_kb']:.0f} KB each; the first has "
-        f"{photos['pixels_of_the_first']} pixels), {photos['network']}{turns}. {_when(part)}\n"
+        f"This part uses {photos['count']:,} photos of {photos['mean_kb']:.0f} KB ({photos['source']}) and the network "
+        f"{photos['network']}{turns}. {_when(part)}\n"
     )
 
 
 def _when(part: Mapping[str, Any]) -> str:
     machine = part["machine"]
-    return f"Measured {machine['measured_at']}; the machine was {machine['note']} (load {machine['load_before']})."
+    return f"Measured {machine['measured_at']} ({machine['note']} machine, load {machine['load_before']})."
 
 
 def _machines(parts: Mapping[str, Any]) -> list[str]:
@@ -132,7 +130,7 @@ def _compared(part: Mapping[str, Any], name: str = "") -> list[str]:
 
 def _named(name: str, one: Mapping[str, Any]) -> str:
     chosen = sorted({_PRECISIONS.get(code, code) for code in one.get("precisions", ())})
-    return f"{name}; computes in {' and '.join(chosen)}" if chosen else name
+    return f"{name} (computes in {' and '.join(chosen)})" if chosen else name
 
 
 def _bulk(part: Mapping[str, Any]) -> list[str]:
@@ -150,7 +148,6 @@ def _long(part: Mapping[str, Any]) -> list[str]:
     return [
         "## A longer job\n",
         _measured(part),
-        "The start takes the same time for any number of photos.\n",
         *_compared(part, "long"),
     ]
 
@@ -160,8 +157,7 @@ def _default(part: Mapping[str, Any]) -> list[str]:
         "## The default network\n",
         _measured(part),
         "`hangtag train` trains this network by default. It is larger and more accurate than `cnn` ([Accuracy against "
-        "speed](measurements.md#labelling)). All programs run the same int8 ONNX file. Only the network's head was "
-        "trained: training does not change the speed.\n",
+        "speed](measurements.md#labelling)). All programs run the same int8 ONNX file.\n",
         *_compared(part),
         _winners(part, f"{_LABEL}, int8"),
     ]
@@ -181,11 +177,11 @@ def _float32(part: Mapping[str, Any]) -> list[str]:
 
 def _start(part: Mapping[str, Any]) -> list[str]:
     seconds = part["contestants"][f"{_LABEL}, int8"]["seconds"]["median"]
-    met = "met" if seconds <= _START_GOAL_S else "not met"
+    met = "reaches" if seconds <= _START_GOAL_S else "misses"
     return [
         "## The start\n",
         _measured(part),
-        f"Each command labels a few photos. The goal for `hangtag label` is {_START_GOAL_S} s: {met}.\n",
+        f"Each command labels a few photos. `hangtag label` {met} the goal of {_START_GOAL_S} s.\n",
         _table(
             [{"name": name, **one} for name, one in _fastest_first(part)],
             {"": "{name}", "seconds": _range("seconds", 2), "memory, MB": _range("memory_mb")},
@@ -202,10 +198,10 @@ def _ratio_table(part: Mapping[str, Any], goals: Mapping[str, float]) -> str:
     for name, ratio in part["ratios"].items():
         ours, other = name.split(" / ")
         goal = goals.get(ours.rpartition(", ")[0]) if other == "bare loop, int8" else None
-        met = f"; goal {goal:.2f}: {'met' if ratio['median'] >= goal else 'not met'}" if goal else ""
+        met = f", {'reaches' if ratio['median'] >= goal else 'misses'} the goal of {goal:.2f}" if goal else ""
         cells.setdefault(other, {})[ours] = _range("ratio", 2).format(ratio=ratio) + met
     columns = list(dict.fromkeys(ours for of_row in cells.values() for ours in of_row))
-    lines = [["images/s, divided by", *columns], ["---"] * (1 + len(columns))]
+    lines = [["times as fast as", *columns], ["---"] * (1 + len(columns))]
     lines += [
         [_named(row, part["contestants"].get(row, {})), *(of_row.get(ours, "–") for ours in columns)]
         for row, of_row in cells.items()
@@ -218,12 +214,20 @@ def _winners(part: Mapping[str, Any], name: str, better: Mapping[str, tuple[str,
     others = {other: one for other, one in contestants.items() if not other.startswith(_OURS)}
     if not others:
         return ""
-    found = []
+    found: dict[str, list[str]] = {}
     for how, (field, sign) in better.items():
         limit = sign * contestants[name][field]["median"]
         names = [other.split(", ") for other, one in others.items() if sign * one[field]["median"] < limit]
-        found.append(f"{how}: {' and '.join(f'{words[0]} ({words[-1]})' for words in names) or 'none'}")
-    return f"Which programs beat `{name}`? {'. '.join(found)}.\n"
+        found.setdefault(" and ".join(f"{words[0]} ({words[-1]})" for words in names), []).append(how)
+    return f"{' '.join(_beat(winners, name, how) for winners, how in found.items())}\n"
+
+
+def _beat(winners: str, name: str, how: list[str]) -> str:
+    if not winners:
+        return f"No other program beats `{name}` in {' or '.join(how)}."
+    *first, last = how
+    listed = f"{', '.join(first)} and {last}" if first else last
+    return f"{winners} {'beat' if ' and ' in winners else 'beats'} `{name}` in {listed}."
 
 
 def _one_photo(part: Mapping[str, Any]) -> list[str]:
@@ -258,10 +262,10 @@ def _training(part: Mapping[str, Any]) -> list[str]:
     ]
     return [
         "## Training\n",
-        f"{counts['train']:,} photos ({photos['source'].removeprefix('copies of ')}), {counts['validation']:,} "
-        f"validation photos; {counts['test']:,} test photos, used once, at the end. {_when(part)} Each program ran "
-        f"once, with seed 0 and empty caches. `hangtag train` ran with `--time-limit {part['limit']}`. This "
-        "time includes folds, thresholds, label errors and report. Keras's guides do not measure confidence. fastai "
+        f"Each program learns from {counts['train']:,} photos ({photos['source'].removeprefix('copies of ')}) and "
+        f"{counts['validation']:,} validation photos. {counts['test']:,} test photos are used once, at the end. "
+        f"{_when(part)} Each program ran once, with seed 0 and empty caches. `hangtag train` ran with `--time-limit "
+        f"{part['limit']}`. This time includes cross-validation, thresholds, label errors and the report. fastai "
         "and AutoGluon are missing, because they need torchvision, whose build on PyPI is for GPUs.\n",
         _table(
             rows,
@@ -280,7 +284,7 @@ def _checking(part: Mapping[str, Any]) -> list[str]:
     return [
         "## Checking\n",
         _measured(part),
-        f"The task is to find {part['edited']:,} copies with small edits (a little cropped, smaller, lighter, saved "
+        f"The programs search for {part['edited']:,} edited copies (a little cropped, smaller, lighter, or saved "
         "again). Each program ran once, with an empty cache and its default checks. imagededup only compares "
         "hashes.\n",
         _table(
@@ -311,8 +315,8 @@ def _growth(part: Mapping[str, Any]) -> list[str]:
         "## Growth\n",
         _measured(part),
         f"These catalogues repeat {part['distinct_photos']} photos. Each photo is decoded only once, so decoding and "
-        "the network hardly affect the figures. `hangtag submit` ran once for each size, with a worker that "
-        "had one slot for each core and a loaded model.\n",
+        "the network hardly affect the figures. `hangtag submit` ran once for each number of rows. The "
+        "worker had one slot for each core, and its model was loaded.\n",
         f"- **Processor time a row, compared with {first:,} rows**: {flat or 'not measured'} (goal: within 5%), "
         "including the program's start.\n"
         f"- **Processor time of each additional row**: {further or 'not measured'}.\n",
@@ -347,10 +351,10 @@ def _guard(part: Mapping[str, Any]) -> list[str]:
     return [
         "## The guard\n",
         _measured(part),
-        "`make bench-quick` measures these six ratios again. The command fails if the median of a ratio has fallen by "
-        "15% and every turn is below the median in this table. The ratio *label, after its start* compares Hangtag "
-        "with a bare loop; *one photo, cold* with a process that only imports packages. The other ratios compare "
-        "Hangtag with a plain script of Pillow and ONNX Runtime. Above 1, Hangtag is better.\n",
+        "`make bench-quick` measures these six ratios again. The command fails if the median of a ratio is 15% lower "
+        "than in this table, and every turn is below the median in this table. The ratio *label, after its start* "
+        "compares Hangtag with a bare loop. *One photo, cold* compares it with a process that only imports packages. "
+        "The other ratios compare it with a plain script of Pillow and ONNX Runtime. Above 1, Hangtag is better.\n",
         _table(
             [{"name": name, "ratio": ratio} for name, ratio in part["ratios"].items()],
             {"ratio": "{name}", "median": _range("ratio", 3)},

@@ -377,7 +377,7 @@ async function applyToResult() {
     "Label confirmed": done.confirmed,
     "Not a product, or more than one": done.remarked,
     "Reviewers do not agree": done.in_conflict,
-    "Still to review": done.left,
+    "Still to review": Object.values(done.to_review).reduce((sum, rows) => sum + rows, 0),
   };
   const rows = Object.entries(counts).map(([name, rows]) => [name, rows.toLocaleString()]);
   if (done.audit) rows.push(["Right labels in the audit", auditWords(done.audit)]);

@@ -28,7 +28,7 @@ def test_the_page_was_made_from_the_results(results: dict[str, Any]) -> None:
 def test_the_page_names_the_precisions_that_a_runtime_chose(results: dict[str, Any]) -> None:
     for one in results["parts"]["float32"]["contestants"].values():
         one["precisions"] = ["bf16", "u8"]
-    assert "| Pillow + OpenVINO, process pool, float32; computes in bfloat16 and int8 | " in render(results)
+    assert "| Pillow + OpenVINO, process pool, float32 (computes in bfloat16 and int8) | " in render(results)
 
 
 @pytest.mark.parametrize("pins", PINS, ids=lambda path: path.stem)

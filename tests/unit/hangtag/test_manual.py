@@ -187,7 +187,7 @@ def test_the_readmes_speeds_are_those_of_the_benchmarks() -> None:
 
 def _ratios_of_int8(section: str) -> list[tuple[str, str]]:
     """Other programs, and how many times as fast ``hangtag label`` with int8 is."""
-    head, *lines = section.partition("| images/s, divided by ")[2].splitlines()
+    head, *lines = section.partition("| times as fast as ")[2].splitlines()
     column = 1 + head.strip("| ").split(" | ").index("hangtag label, int8")
     rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
     return [(row[0], row[column]) for row in rows[1:]]
