@@ -171,7 +171,12 @@ def _new_classes(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
     bad = {name: one for name, one in new.items() if limit and (not one.photos or one.challenger < limit)}
     details = "; ".join(f"{name} {_right_of(one.challenger, one.photos)}" for name, one in (bad or new).items())
     empty = [name for name, one in new.items() if not one.photos]
-    more = f"Add photos of {_listed(empty)}: there is no test photo." if empty else ""
+    more = (
+        f"No test photo shows {_listed(empty)}: add labelled photos to the data, because reviewed photos are only for "
+        "training. Or rename or drop the class in [classes]."
+        if empty
+        else ""
+    )
     return Finding(min(one.challenger for one in new.values()), limit, not bad, details, more=more)
 
 
@@ -283,7 +288,8 @@ def _speed(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None
 def _why_float32(champion: Footprint, challenger: Footprint) -> str:
     for name, other in (("challenger", champion), ("champion", challenger)):
         if other.compared_bytes != other.default_bytes:
-            return f"Compared in float32, because the {name}'s default variant is not int8."
+            slower = ", so labelling may become slower" if name == "challenger" else ""
+            return f"Compared in float32, because the {name}'s default variant is not int8{slower}."
     return ""
 
 

@@ -47,7 +47,7 @@ def test_a_check_that_the_photos_cannot_decide_does_not_count_as_passed(tmp_path
         *(shop.verdict.checks[0].model_copy(update={key: True}) for key in ("unsure", "doubtful")),
     ]
     some = replace(shop, verdict=GateVerdict(checks=tuple(checks)))
-    assert "Gate · 2 passed, 2 doubtful" in said(some, "gate")
+    assert "Gate · 2 passed, 2 to look at" in said(some, "gate")
     assert "Gate · 1 passed, 1 failed" in said(refused(tmp_path), "gate")
 
 
