@@ -298,7 +298,7 @@ def checked_root(url: str) -> str:
     """A URL as an image root, without a trailing slash. Raises InputError."""
     root = checked_url(url).rstrip("/")
     if root != safe_url(root):
-        msg = f"Expected a URL without user, password, ? and # as --image-root, as in {safe_url(root)}."
+        msg = f"Expected an --image-root without user, password, query and fragment, such as {safe_url(root)}."
         raise InputError(msg)
     return root
 

@@ -92,7 +92,7 @@ def chance_limit(bins: int, rows: int, reference_rows: int) -> float:
 
 
 def join_rare_bins(counts: Sequence[int], reference: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Join the rarest bins of two histograms until each bin has at least five expected photos."""
+    """Merge the rarest bins of both histograms until at least five photos are expected in each bin."""
     both = sorted(zip(counts, reference, strict=True), key=lambda pair: (sum(pair), pair))
     smaller, whole = min(sum(counts), sum(reference)), sum(counts) + sum(reference)
     least = _LEAST_EXPECTED * whole / smaller

@@ -142,7 +142,7 @@ def budgets(share: float) -> Iterator[tuple[float, float]]:
 
 
 def fewest(precision: float, mistrust: float) -> int:
-    """The fewest rows that can prove a precision, if all are right."""
+    """The smallest number of rows that proves a precision, if all labels are right."""
     return math.ceil(math.log(mistrust) / math.log(precision))
 
 

@@ -25,7 +25,7 @@ class PairFit:
     # the second picture's place in the first: left, top, right, bottom, as fractions of width and height
     boxes: Floats
     likeness: Floats  # correlation of the fine details
-    difference: Floats  # mean over the pixels of the largest channel difference, 0 to 255
+    difference: Floats  # the mean of each pixel's largest channel difference, 0 to 255
     worst: Floats  # largest mean difference of a cell (4 by 4 pixels), minus the picture's mean difference
     tint: Floats  # mean chroma difference, relative to the second picture's chroma
 

@@ -154,7 +154,7 @@ def _time(text: str) -> datetime:
         time = datetime.fromisoformat(text)
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        msg = f"expected a time such as 2026-05-01T14:30:00Z in at, got {text[:80]!r}"
+        msg = f"expected a time such as 2026-05-01T14:30:00Z in the column at, got {text[:80]!r}"
         raise ValueError(msg) from error
 
 

@@ -30,7 +30,7 @@ _LONGEST: Final = 1000
 _SHORT: Final = 100
 _NAMED: Final = 5
 _MOST_WORDS: Final = 20
-"""The largest number of different words in a split column."""
+"""A column of splits (train, val, test) has at most this many different words."""
 
 
 @dataclass(frozen=True)

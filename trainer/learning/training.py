@@ -86,7 +86,7 @@ class Predictor:
                 self._saved.add({sha256: self._rows[sha256] for sha256 in new[(end - 1) // SHARD * SHARD : end]})
 
     def images_per_s(self, sha256s: Sequence[str]) -> float:
-        """Photos per second through the network, without decoding. Needs at least one photo."""
+        """Photos per second, without the time for decoding. Needs at least one photo."""
         pixels = tf.cast(self._store.take(sha256s[:_CHUNK]), tf.float32)
         self._body(pixels)  # warm-up
         began = time.monotonic()

@@ -232,7 +232,7 @@ def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], 
 
 
 class Earlier(NamedTuple):
-    """Other attempts to label a chunk, killed or running. ``deaths``: attempts. ``rows``: rows being decoded."""
+    """Other attempts to label this chunk, running or killed. ``deaths``: attempts. ``rows``: rows being decoded."""
 
     deaths: int
     rows: frozenset[int]
