@@ -257,7 +257,8 @@ def _print_lists(receipt: Receipt, console: Console, start: str) -> None:
         console.print(f"{start}Products: {groups.words}: {where}", highlight=False, soft_wrap=True)
         if groups.ungrouped:
             console.say(start + groups.ungrouped_words, "yellow")
-    count, unit = (doubtful, "row") if groups is None or groups.ungrouped else (groups.review, "product")
-    if count:
-        rows = number_of(count, unit) + (", least sure first" if count > 1 else "")
+    if groups.review or groups.ungrouped if groups else doubtful:
+        rows = number_of(groups.review, "product") if groups else number_of(doubtful, "row")
+        rows += " and rows without a product" if groups and groups.ungrouped else ""
+        rows += ", least sure first" if doubtful > 1 else ""
         console.print(f"{start}To review: {rows}: {escape(receipt.review_file)}", highlight=False, soft_wrap=True)

@@ -18,14 +18,7 @@ import pyarrow.compute as pc
 from catalogue.photo import PhotoLocator
 from catalogue.readers import Reader, read_delimited, read_jsonl, read_parquet
 from catalogue.urls import is_url, is_url_or_data, photo_cells
-from catalogue.writers import (
-    OUTPUT_SUFFIXES,
-    UNWRITABLE,
-    check_output,
-    holds_bytes,
-    open_writer,
-    unescape_formula,
-)
+from catalogue.writers import OUTPUT_SUFFIXES, UNWRITABLE, check_output, holds_bytes, open_writer, unescape_formula
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage, open_storage
 from models.text import label_text
@@ -36,7 +29,7 @@ from trainer.corrections.votes import PhotoVotes, resolve
 from worker.job.job import Job, open_job, scratch_folder
 from worker.job.jobs import Jobs
 from worker.job.parts import PART_SCHEMA, WORST, Status, result_schema, worst_status
-from worker.job.receipt import REVIEW_FILE, Audit, GroupCounts, groups_file, job_receipt
+from worker.job.receipt import REVIEW_FILE, Audit, GroupCounts, corrected_name, groups_file, job_receipt
 from worker.label import job_folder
 from worker.results.end_review import EndReview, find_end_reviews
 from worker.results.finish import RESULT_FILE
@@ -51,7 +44,6 @@ from worker.results.products import (
 )
 
 CORRECTED_FILE: Final = "labels.corrected.parquet"
-_COPY: Final = ".corrected"
 _ADDED: Final = ("reviewed_by", "was", "remark")
 _APART: Final = "hangtag_"
 _JOINED: Final = "; "
@@ -199,28 +191,29 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
 
 def groups_copy(result: Path) -> str:
     """The name of the corrected table of products, in the job's folder."""
-    return copy_of(Path(groups_file(result))).name
+    return corrected_name(groups_file(result))
 
 
 def _write_lists(
     job: Job, steps: "Sequence[Correcting]", products: str
 ) -> tuple[dict[str, int], dict[str, GroupCounts]]:
     """Write each question's rows that still need review, and its corrected product table."""
-    column, name = job.spec.options.group_column, copy_of(Path(REVIEW_FILE)).name
+    column, name = job.spec.options.group_column, corrected_name(REVIEW_FILE)
     to_review: dict[str, int] = {}
     counts: dict[str, GroupCounts] = {}
     with ExitStack() as files:
-        folder = files.enter_context(scratch_folder(job.storage))
-        answers, ends = _answers(job, steps), find_end_reviews(job)
-        stores = product_stores(job, column, folder, files) if column else [None] * len(steps)
-        disputed = _count_votes(job, steps, ends, stores, answers) if column else [set[str]() for _ in steps]
+        folder, ends = files.enter_context(scratch_folder(job.storage)), find_end_reviews(job)
+        stores: Sequence[ProductStore | None] = [None] * len(steps)
+        disputed = [set[str]() for _ in steps]
+        if column:
+            stores = product_stores(job, column, folder, files)
+            disputed = _count_votes(job, steps, ends, stores)
         lists = [ReviewList(files.enter_context(scratch_database(folder)), question) for question in job.questions]
         for batch in job.batches():
-            own = slice(batch.first, batch.first + batch.rows.num_rows)
-            for part, end, codes, store, disagreed, listed in zip(
-                batch.answers, ends, answers, stores, disputed, lists, strict=True
-            ):
-                listed.add(_still_to_review(end.apply(part), batch.rows, codes[own], store, disagreed), batch.rows)
+            each = zip(batch.answers, steps, ends, stores, disputed, lists, strict=True)
+            for part, step, end, store, disagreed, listed in each:
+                answers = step.codes(part, batch.rows)
+                listed.add(_still_to_review(end.apply(part), batch.rows, answers, store, disagreed), batch.rows)
         for question, store, disagreed, listed in zip(job.questions, stores, disputed, lists, strict=True):
             place = question.storage.place
             if store:
@@ -231,40 +224,28 @@ def _write_lists(
     return to_review, counts
 
 
-def _answers(job: Job, steps: "Sequence[Correcting]") -> list[npt.NDArray[np.int8]]:
-    answers = [np.zeros(job.spec.rows, np.int8) for _ in steps]
-    for batch in job.batches(["sha256"], [job.spec.image_column]):
-        for step, part, codes in zip(steps, batch.answers, answers, strict=True):
-            codes[batch.first : batch.first + part.num_rows] = step.codes(part, batch.rows)
-    return answers
-
-
 def _count_votes(
-    job: Job,
-    steps: "Sequence[Correcting]",
-    ends: Sequence[EndReview],
-    stores: Sequence[ProductStore | None],
-    answers: Sequence[npt.NDArray[np.int8]],
+    job: Job, steps: "Sequence[Correcting]", ends: Sequence[EndReview], stores: Sequence[ProductStore]
 ) -> list[set[str]]:
     """Add votes to the stores. If reviewers labelled photos of a product, its other photos do not vote.
 
     Returns each question's products on which reviewers disagree.
     """
-    column = str(job.spec.options.group_column)
+    column = stores[0].column
+    columns = list({column, *(step.image for step in steps if step.image)})
     labelled, disputed = [set[str]() for _ in steps], [set[str]() for _ in steps]
-    for batch in job.batches(["sha256"], [column]):
+    for batch in job.batches(["sha256"], columns):
         names = product_names(batch.rows, column)
-        for own, codes in zip(labelled, answers, strict=True):
-            mine = codes[batch.first : batch.first + len(names)] == _LABEL
-            own.update(names.filter(pa.array(mine)).drop_null().to_pylist())
+        for own, step, part in zip(labelled, steps, batch.answers, strict=True):
+            mine = pa.array(step.codes(part, batch.rows) == _LABEL)
+            own.update(names.filter(mine).drop_null().to_pylist())
     decided = [pa.array(sorted(own), pa.string()) for own in labelled]
-    for batch in job.batches(VOTES, list({column, job.spec.image_column})):
+    for batch in job.batches(VOTES, columns):
         names = product_names(batch.rows, column)
         for at, (store, step) in enumerate(zip(stores, steps, strict=True)):
             silent = pc.is_in(names, value_set=decided[at])
             part, in_conflict = step.answered(ends[at].apply(batch.answers[at]), batch.rows, silent)
-            if store:
-                store.add(part, names)
+            store.add(part, names)
             disputed[at].update(names.filter(in_conflict).drop_null().to_pylist())
     return disputed
 
@@ -278,7 +259,7 @@ def _still_to_review(
     """
     still: npt.NDArray[np.bool_] = answers == _NO_ANSWER
     if store:
-        part = disagreement_to_review(store, part, rows)
+        part = disagreement_to_review(store, part, rows, disputed)
         needed = pc.and_(needs_person(store, part, rows, disputed), pa.array(answers != _REMARK))
         return review_only(part, pc.coalesce(needed, pa.array(still)))
     return review_only(part, pa.array(still))
@@ -310,7 +291,7 @@ def _corrected(table: pa.Table, steps: "Sequence[Correcting]", job: Job) -> pa.T
 
 def copy_of(result: Path) -> Path:
     """The path of a result's corrected copy."""
-    return result.with_name(f"{result.stem}{_COPY}{result.suffix}")
+    return result.with_name(corrected_name(result.name))
 
 
 def _reader(result: Path) -> Reader:
@@ -333,7 +314,8 @@ def _has_mark(result: Path) -> bool:
 class Correcting:
     """Corrects the rows of a result, table by table, and counts the changes.
 
-    In a CSV, the ``harmless`` columns contain no formulas.
+    In a CSV, the ``harmless`` columns contain no formulas. ``image`` is the column with the photos' paths, or None if
+    not needed.
     """
 
     def __init__(self, resolved: Mapping[str, PhotoVotes], schema: pa.Schema, result: Path, job: Job) -> None:
@@ -352,7 +334,7 @@ class Correcting:
         self._photos = pa.array(list(resolved), pa.string())
         self._votes = _vote_columns(list(resolved.values()))
         by_place = any("/" in photo for photo in resolved)
-        self._image = job.spec.image_column if by_place and job.spec.image_column in schema.names else None
+        self.image = job.spec.image_column if by_place and job.spec.image_column in schema.names else None
         self._root, self._suffix = job.spec.image_root, job.spec.options.image_suffix
         self._cells = PhotoLocator(self._root, confined=job.spec.confined)
 
@@ -406,8 +388,8 @@ class Correcting:
 
     def _votes_on(self, sha256: pa.ChunkedArray, rows: pa.Table) -> pa.Table:
         numbers = pc.index_in(sha256.cast(pa.string()), value_set=self._photos)
-        if self._image:
-            cells = photo_cells(rows.column(self._image), self._suffix)
+        if self.image:
+            cells = photo_cells(rows.column(self.image), self._suffix)
             places = pa.array([None if cell is None else self._place(cell) for cell in cells], pa.string())
             numbers = pc.coalesce(numbers, pc.index_in(places, value_set=self._photos))
         return self._votes.take(numbers)

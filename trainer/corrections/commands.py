@@ -126,7 +126,8 @@ def apply_command(
     """Write a copy of a result with the labels on which reviewers agree. The original does not change.
 
     The copy has all rows in the same order, and three more columns: reviewed_by, was (the label before) and remark.
-    With a group column, new labels of products are in by_group.corrected in the job's folder.
+    review.corrected.csv in the job's folder lists the rows that still need review. With a group column,
+    by_group.corrected has the products' new labels.
 
     Examples:
 

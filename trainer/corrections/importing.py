@@ -141,7 +141,7 @@ def _read_as(file: Path, review: ReviewFile, options: ImportOptions, before: Seq
     If no label is known, accept any class name.
     """
     known = {vote.label for vote in before} | {vote.was for vote in (*before, *review.votes)}
-    known = (known | review.named | options.classes) - {""}
+    known = (known | review.named | options.classes) - options.above_classes - {""}
     accepted = known | {*map(label_text, options.new_labels), ""}
     by_folded = defaultdict[str, list[str]](list)
     for label in sorted(accepted):

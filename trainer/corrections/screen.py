@@ -90,8 +90,9 @@ def _show_import(file: Path, store: CorrectionStore, done: Imported) -> None:
     _print_conflicts(console, done.resolved)
     photos = number_of(len(done.resolved), "photo")
     console.say(f"{store.path} now has {number_of(len(added.all), 'vote')} on {photos}")
-    if file.parent.suffix == ".job":
-        console.say(f"Next: hangtag corrections apply {shlex.quote(str(file.parent.with_suffix('')))}", "dim")
+    if done.file.votes and file.parent.suffix == ".job":
+        into = "" if store.path.absolute() == _DEFAULT.absolute() else f" --corrections {shlex.quote(str(store.path))}"
+        console.say(f"Next: hangtag corrections apply {shlex.quote(str(file.parent.with_suffix('')))}{into}", "dim")
 
 
 def _import_json(file: Path, store: CorrectionStore, done: Imported) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from web.responses import Problem, page, stored_page
 from web.state import State, WebState
 from web.watch_jobs import JobView
 from worker.job.job import QUESTIONS
-from worker.job.receipt import PAGE_FILE, RECEIPT_FILE, REVIEW_FILE, QuestionsReceipt, groups_file
+from worker.job.receipt import PAGE_FILE, RECEIPT_FILE, REVIEW_FILE, QuestionsReceipt, corrected_name, groups_file
 from worker.request import Priority
 from worker.results.finish import RESULT_FILE
 
@@ -35,6 +35,7 @@ _FILES: Final = {
     "result": RESULT_FILE,
     "corrected": CORRECTED_FILE,
     "review": REVIEW_FILE,
+    "corrected_review": corrected_name(REVIEW_FILE),
     "receipt": RECEIPT_FILE,
     "page": PAGE_FILE,
 }
@@ -158,7 +159,9 @@ def _files(view: JobView) -> dict[str, str]:
     is_corrected = copy_of(result).is_file() if result else job.home.exists(CORRECTED_FILE)
     if is_corrected:
         there["corrected"] = "Corrected result"
-    if view.found.job.storage.exists(groups_copy(result or Path(RESULT_FILE))):
+    if job.storage.exists(_FILES["corrected_review"]):
+        there["corrected_review"] = "Rows still to review"
+    if job.storage.exists(groups_copy(result or Path(RESULT_FILE))):
         there["corrected_products"] = "Corrected products"
     return {"result": "Result", **there, "receipt": "Receipt (JSON)", "page": "Receipt (HTML)"}
 

@@ -306,6 +306,12 @@ class SampleRow:
     reason: ReviewReason | None = None
 
 
+def corrected_name(file: str) -> str:
+    """The name of a file's corrected copy: ``review.corrected.csv`` for ``review.csv``."""
+    path = Path(file)
+    return f"{path.stem}.corrected{path.suffix}"
+
+
 def groups_file(result: str | Path) -> str:
     """The name of the file of products: .csv for a CSV result, else .parquet."""
     return GROUPS_FILES[Path(result).suffix.lower() == ".csv"]

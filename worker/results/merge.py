@@ -31,7 +31,7 @@ from worker.job.parts import (
     result_schema,
     worst_results,
 )
-from worker.job.receipt import GROUPS_FILES, REVIEW_FILE, SampleRow, groups_file
+from worker.job.receipt import GROUPS_FILES, REVIEW_FILE, SampleRow, corrected_name, groups_file
 from worker.results.end_review import END_REASONS, EndReview, find_end_reviews, shown_pictures
 from worker.results.products import (
     ProductStore,
@@ -273,10 +273,13 @@ def scratch_database(folder: Path) -> Iterator[sqlite3.Connection]:
 
 
 def upload_lists(job: Job, folder: Path) -> None:
-    """Move the lists that :func:`merge_job` wrote into the job's folder."""
+    """Move the lists that :func:`merge_job` wrote into the job's folder. A retry makes corrected copies obsolete."""
+    retried = job.retry().number
     for question in job.questions:
         place = folder / question.name
         for name in (REVIEW_FILE, *GROUPS_FILES):
+            if retried:
+                question.storage.delete(corrected_name(name))
             if (place / name).exists():
                 question.storage.upload(name, place / name)
 

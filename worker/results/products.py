@@ -257,11 +257,13 @@ def _rows(job: Job, store: ProductStore, counts: Counter[str], disputed: Collect
         yield *decided, product.rows, product.readable, vote.agreement, model
 
 
-def disagreement_to_review(store: ProductStore, part: pa.Table, rows: pa.Table) -> pa.Table:
+def disagreement_to_review(
+    store: ProductStore, part: pa.Table, rows: pa.Table, disputed: Collection[str] = ()
+) -> pa.Table:
     """Send labeled rows to review if the photos of their product disagree."""
     names = product_names(rows, store.column)
     labeled = pc.equal(part.column("status"), Status.LABELED)
-    disagreeing = store.disagreeing(set(names.filter(labeled).drop_null().to_pylist()))
+    disagreeing = {*store.disagreeing(set(names.filter(labeled).drop_null().to_pylist())), *disputed}
     if not disagreeing:
         return part
     doubtful = pc.and_(labeled, pc.is_in(names, value_set=pa.array(sorted(disagreeing), pa.string())))

@@ -221,8 +221,9 @@ def test_products_vote_again_with_the_answers(tmp_path: Path, store: CorrectionS
         *(("answers differ", row) for row in ("3", "4")),
         *(("in conflict", row) for row in ("12", "13")),
         *(("open", row) for row in ("6", "7")),
+        ("sure, in conflict", "14"),
     ]
-    assert (Path(listed).name, rows) == ("review.corrected.csv", 7)
+    assert (Path(listed).name, rows) == ("review.corrected.csv", 8)
 
 
 def test_products_with_a_label_are_for_publishing(tmp_path: Path, store: CorrectionStore, capsys) -> None:
