@@ -257,7 +257,7 @@ def test_a_list_whose_photos_all_lie_where_workers_may_not_read_is_refused(tmp_p
 @pytest.mark.parametrize("first", ["a.jpg", "1,shoes/a.PNG", "1;https://shop.example/a", "s3://shop/a.webp"])
 def test_a_file_without_a_header_loses_no_photo_without_a_word(tmp_path: Path, first: str) -> None:
     file = write(tmp_path / "a.csv", f"{first}\n{first}\n")
-    with pytest.raises(InputError, match="line with names"):
+    with pytest.raises(InputError, match="line with column names"):
         open_catalogue(file, image_column=first.replace(";", ",").split(",")[-1])
 
 
