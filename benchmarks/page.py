@@ -23,7 +23,8 @@ This page compares Hangtag with other programs for the same work. `make bench` m
 _COLUMNS = """\
 - **After the start**: Hangtag's time starts after the job is written to disk. Other programs' times exclude imports,
   and the bare loop's time also excludes loading the model.
-- **Memory**: the highest sum over all processes. Shared pages count once. `hangtag submit` includes Redis and a worker.
+- **Memory**: the highest sum over all processes. Shared pages count once.
+  For `hangtag submit`, it is the sum of Redis and a worker.
 - **Same labels**: the share of photos with the same label as from `hangtag label`, with int8 or float32.
 - **Bare loop**: a script that decodes like Hangtag, runs the same ONNX file and writes no result.
 - **Computes in**: the number formats that OpenVINO chooses on this processor.
@@ -82,7 +83,7 @@ def _measured(part: Mapping[str, Any]) -> str:
     photos = part["photos"]
     turns = f", in {part['turns']} turns" if "turns" in part else ""
     return (
-        f"This part uses {photos['count']:,} photos of {photos['mean_kb']:.0f} KB ({photos['source']}) and the network "
+        f"Material: {photos['count']:,} photos of {photos['mean_kb']:.0f} KB ({photos['source']}) and the network "
         f"{photos['network']}{turns}. {_when(part)}\n"
     )
 

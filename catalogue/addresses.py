@@ -63,7 +63,7 @@ _SHORT_PREFIXES: Final = (32, 40, 48, 56, 64)
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is public. If an IPv6 address contains an IPv4 address, checks the IPv4 address."""
+    """Whether an IP address is public. Checks the IPv4 address of an IPv4-mapped or NAT64 address."""
     ip = _unwrapped(address)
     if any(ip in network for network in _NOT_PUBLIC):
         return False

@@ -383,7 +383,9 @@ def _check_names(source: str, schema: pa.Schema) -> None:
     photos = (name for name in schema.names if is_url_or_data(name) or PurePath(name).suffix.lower() in IMAGE_SUFFIXES)
     photo = next(photos, None)
     if photo is not None:  # the file may have no header
-        msg = f"Expected column names in the first line of {source}, got {photo[:SHOWN]!r}; add a line with column names."
+        msg = (
+            f"Expected column names in the first line of {source}, got {photo[:SHOWN]!r}; add a line with column names."
+        )
         raise InputError(msg)
 
 

@@ -196,7 +196,7 @@ def _failed_try(fetch: Fetch, error: Exception, *, silent: bool) -> FailedTry:
         case aiohttp.ClientConnectorError(os_error=reason):
             why = f"cannot be reached ({reason.strerror})"
         case _ if not silent:
-            why = "ended the response early"
+            why = "stopped in the middle of the response"
         case _:
             why = "does not answer" if isinstance(error, TimeoutError) else "hung up"
     return FailedTry(why, silent=silent)

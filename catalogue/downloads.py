@@ -33,7 +33,7 @@ _SMOOTHING: Final = 0.02
 _LEAST_FREE_SHARE: Final = 0.05
 _PROBE_S: Final = 2.0
 _READY: Final = 256
-"""No requests start while this many downloads wait for :meth:`take`."""
+"""While this many downloads wait for :meth:`take`, no photos are requested."""
 _JOIN_S: Final = 10.0
 
 Download = tuple[Target, str | None]

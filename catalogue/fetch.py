@@ -14,7 +14,7 @@ from catalogue.urls import Target
 from models.errors import ImageError, ImageFault
 
 _FREE: Final = 256 * 1024
-"""Downloads of up to this many bytes never wait for memory. Most photos are smaller."""
+"""A started download of up to this many bytes does not wait for memory. Most photos are smaller."""
 _GZIP_ONLY: Final = zlib.MAX_WBITS | 16
 _PACKED: Final = 16 * 1024
 _UNPACKED: Final = 256 * 1024
@@ -179,7 +179,7 @@ class Fetch:
 
     @property
     def is_first_host(self) -> bool:
-        """Whether redirects have stayed on the first host. A change from http to https is allowed."""
+        """Whether the target has the host and port of the photo's URL. A change from port 80 to 443 is allowed."""
         home, now = self._home, self.target
         return home.host == now.host and (home.port == now.port or (home.port, now.port) == _HTTP_TO_HTTPS)
 

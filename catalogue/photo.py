@@ -74,7 +74,7 @@ class Photo:
         outcome: the bytes or an error. None if the host answers 304 (not modified) to ``etag``.
         url: the photo's URL. None if the photo was not downloaded.
         etag: the host's strong ETag of these bytes, or None.
-        seconds: download time, without waiting. 0 if an earlier row has the same photo.
+        seconds: download time, without waiting. 0 if another row records this download.
         downloaded: number of bytes downloaded for this row.
     """
 
@@ -92,7 +92,7 @@ class DownloadLimits:
 
     per_host: int = 8  # parallel downloads from one host
     per_bucket: int = 32  # parallel downloads from one S3 bucket
-    total_s: float = 60.0  # seconds for all tries of a photo and the pauses between them
+    total_s: float = 60.0  # seconds for a photo's tries and the pauses between them, without waits
     at_once: int = 64  # parallel downloads, without very slow downloads
     tries: int = 4  # tries of one photo
     room: int = 64 * 1024 * 1024  # bytes of unread photos above which no download starts
@@ -104,7 +104,7 @@ class DownloadLimits:
     silent_s: float = 4.0  # seconds of silence that open a host's circuit breaker
     rest_s: float = 10.0  # seconds of a host's first pause; each failed try doubles the pause
     patience_s: float = 180.0  # seconds of silence after which a host that has sent photos counts as dead
-    longest_after_s: float = 120.0  # upper limit for ``Retry-After``, in seconds
+    longest_after_s: float = 120.0  # seconds: limit of one ``Retry-After``, and of a photo's sum
     names_s: int = 30  # seconds for which IP addresses are cached
 
 

@@ -87,7 +87,7 @@ class TextFile:
             what = "it ends inside a character" if bad.value is None else f"got byte 0x{bad.value:02x}"
             problem = f"{what} in line {bad.line:,}"
             name, text = _likely_encoding(self.path, bad.offset) or (None, "")
-            hint = f"it looks like {name}, which decodes the line as {text!r}" if name else "no other encoding fits"
+            hint = f"it looks like {name}, which decodes this place as {text!r}" if name else "no other encoding fits"
             raise self.refusal(problem, hint, name) from error
 
     def _line_end(self) -> str:

@@ -239,7 +239,7 @@ def split_photos(cell: str) -> list[str]:
 
 
 def split_paths(cell: str) -> list[str]:
-    """The first path of a cell, then the rest of the text. Empty if the cell has no ``,``, ``;`` or ``|``."""
+    """The first path of a cell, then the rest of the text. Empty if the cell is not a list of image paths."""
     text = cell.strip()
     path = _NEXT_PATH.search(text)
     rest = text[path.end() :].strip(_BETWEEN) if path else ""

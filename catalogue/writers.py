@@ -316,6 +316,6 @@ def escape_formula(text: str) -> str:
 
 
 def unescape_formula(cell: str) -> str:
-    """Undo :func:`escape_formula` or :func:`without_formula`."""
+    """Undo :func:`escape_formula`. Also removes the apostrophe of :func:`without_formula`."""
     bare = cell.lstrip("'")
     return cell if bare == cell or without_formula(bare) == bare else cell[1:]

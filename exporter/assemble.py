@@ -71,7 +71,7 @@ _CARD: Final = Path(__file__).with_name("bundle_card.md")
 _CARD_FILE: Final = "README.md"
 _PARITY_FILE: Final = "parity.json"
 _QUANTILES: Final = 100
-"""Number of confidence bins in ``reference.json``. All bins have about equal numbers of photos."""
+"""Number of confidence bins with equal numbers of photos in ``reference.json``. Thresholds are added as edges."""
 _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy", "pillow")
 _LONG_SIDE: Final = 480
 _TURNED_LEFT: Final = 6

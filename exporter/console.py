@@ -141,7 +141,7 @@ def _edges(variants: Sequence["MadeVariant"]) -> Table:
         f"points lost\nto {decode}",
     )
     photos = max(edge.photos for variant in variants if (edge := variant.edge_parity))
-    title = f"Edge graphs against their models on {photos:,} photos"
+    title = f"Edge graphs against their models on {photos:,} photos,\ndecoded in full and as in training"
     caption = "Sure: photos that need no review.\nA loss is refused if it exceeds --max-drop with 95% confidence."
     table = _table(title, caption, *headings)
     for variant in variants:

@@ -117,8 +117,8 @@ def drop(
     """Compare a variant with float32 by probabilities or logits of the same photos, ``(n + m, classes)``, n above 0.
 
     On 30 photos, one photo is 3.3 points, so the measured loss is mostly chance. So the estimate includes ``expected``
-    (:func:`expected_loss`), with the weight of 500 photos. ``labels``, ``groups``: class and group indices of the first
-    n photos, ``(n,)``.
+    (:func:`expected_loss`), if not None, with the weight of 500 photos. ``labels``, ``groups``: class and group indices
+    of the first n photos, ``(n,)``.
     """
     before, after = reference.argmax(axis=1), got.argmax(axis=1)
     known = len(labels)

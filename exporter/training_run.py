@@ -116,7 +116,7 @@ class TrainingRun:
         return read_arrays(self.sample, "pixels of training photos", "pixels")["pixels"]
 
     def compared_pixels(self) -> Pixels:
-        """Pixels of validation photos and every second training photo. The other training photos set int8's ranges."""
+        """Pixels of validation photos and half of the sampled training photos. The other half sets int8's ranges."""
         return np.concatenate([self.pixels, self.training_pixels()[1::2]])
 
 

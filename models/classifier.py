@@ -315,8 +315,8 @@ def load(
         threads: number of threads per call. For many photos, one single-threaded process per core is faster.
         precision: the precision to promise for labels without review, such as 0.98. Must be one of the model's
             precisions. Default: the model's default precision.
-        threshold: photos with at least this confidence (above 0, at most 1) need no review. Promises no precision.
-            Cannot be combined with ``precision``.
+        threshold: photos of any class with at least this confidence (above 0, at most 1) need no review, within the
+            out-of-distribution limit. Promises no precision. Cannot be combined with ``precision``.
 
     Raises BundleError, InputError.
     """

@@ -113,7 +113,7 @@ class ProofRows(StrictModel):
 
     Attributes:
         labels: class names. ``rows`` contains indices of this list.
-        edges: ascending lower edges of the confidence bins, from 0. All thresholds are edges.
+        edges: ascending edges between the confidence bins. All thresholds are edges.
         rows: true class, likeliest class, bin, and number of rows.
         effective_rows: the effective sample size; copies of a photo are not independent rows.
     """

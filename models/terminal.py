@@ -51,7 +51,7 @@ def print_table(table: Table, console: Console, *, spare: Sequence[str] = (), st
 
     Text is folded, except in right-aligned columns (figures) and ``no_wrap`` columns. A table that is still too wide
     runs over the terminal's edge. Empty ``spare`` columns are left out. Then other ``spare`` columns are left out, one
-    by one, until the table fits.
+    by one from the first, until the table fits.
     """
     for column in table.columns:
         column.overflow = "fold"

@@ -57,7 +57,7 @@ def one_line(text: str, most: int) -> str:
 
 
 def brief(text: str, most: int = 80) -> str:
-    """The text, cut to ``most`` characters."""
+    """The text, or its first ``most`` characters and ``…``."""
     return text if len(text) <= most else f"{text[:most]}…"
 
 

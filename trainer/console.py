@@ -356,7 +356,9 @@ def _show_accuracy(
     last = ", the last" if args.best_epoch == args.epochs_done else ""
     console.print(f"Result: epoch {args.best_epoch}{last}, with averaged weights", highlight=False)
     if last and args.epochs_done > 1:
-        console.print("(the last epoch has the lowest learning rate; an earlier ★ was better by chance)", style="dim")
+        console.print(
+            "(the last epoch has the lowest learning rate; an earlier ★ is better only by chance)", style="dim"
+        )
 
 
 def _accuracy_text(figures: "Figures", of: str = "") -> str:

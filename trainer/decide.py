@@ -1,4 +1,4 @@
-"""Chooses options that the user did not set (fit, epochs, folds). A time limit reduces epochs and folds."""
+"""Chooses options that the user did not set (fit, epochs, folds). A time limit may change epochs and folds."""
 
 import hashlib
 import math
@@ -30,7 +30,7 @@ _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "numpy", "pillow")
 _CV_FOLDS: Final = 5
 _FOLDS: Final = 2
 _ENOUGH_HELD: Final = 1_500
-"""With fewer validation photos, Hangtag trains folds."""
+"""With this many validation photos, or as many as training photos, folds are not needed."""
 _FEWEST_EPOCHS: Final = 12
 """From random weights, folds with fewer epochs than this learn too little to prove a precision."""
 _ONE_SHAPE: Final = 0.1
@@ -168,7 +168,8 @@ def _epochs(request: TrainRequest, usual: int, *, from_head: bool) -> int:
 def _folds(request: TrainRequest, prepared: Prepared, *, in_vain: bool) -> tuple[int, bool]:
     """Choose the number of folds, and whether to cross-validate.
 
-    The default is 5 folds for few photos, 2 folds for few validation photos, and otherwise 0.
+    The default is 5 folds for few photos, 2 folds if validation photos are few and fewer than training photos, and
+    otherwise 0.
     """
     held, learned = (len(prepared.of(split)) for split in (Split.VAL, Split.TRAIN))
     few, folds = held + learned < MANY_PHOTOS, request.folds

@@ -260,7 +260,9 @@ class TrainOptions(BaseModel):
     ] = None
     fix_leaks: Annotated[
         bool,
-        typer.Option("--fix-leaks", help="Leave out training photos whose picture is also in validation or test."),
+        typer.Option(
+            "--fix-leaks", help="Leave out photos whose picture or product is also in a later split (train, val, test)."
+        ),
     ] = False
     taxonomy: Annotated[
         Path | None,
@@ -367,7 +369,7 @@ class NetworkChoice:
 
     @property
     def has_pretrained_body(self) -> bool:
-        """Whether the network starts from published weights, not from the weights of a run."""
+        """Whether the network starts from pretrained weights, not from a ``.keras`` file."""
         of_run = isinstance(self.weights, Path) and self.weights.suffix == ".keras"
         return self.arch.is_transfer and self.weights is not NamedWeights.NONE and not of_run
 

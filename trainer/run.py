@@ -37,7 +37,7 @@ class RunState(StrEnum):
 
 
 class RunArgs(TrainRequest):
-    """The contents of ``args.json``: the training request, with every option set.
+    """The contents of ``args.json``: the training request, with Hangtag's choices.
 
     Attributes:
         parents: the parent of each label in the tree, or None without a tree.
@@ -45,8 +45,8 @@ class RunArgs(TrainRequest):
         cv: whether the folds train for as many epochs as the main network.
         short_of_time: whether the time limit reduced the number of epochs or folds.
         photos_per_s: training photos per second. None if not measured.
-        best_epoch: the epoch of ``weights/best.keras``. The first epoch is 1, a head on frozen features 0. None if
-            no epoch is complete.
+        best_epoch: the epoch of ``weights/best.keras``. The first epoch is 1, a head on frozen features 0. None before
+            the training ends or is stopped, or if no epoch is complete.
         made_with: the version of each package in use.
     """
 

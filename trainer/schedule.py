@@ -31,7 +31,8 @@ from worker.queue.start_worker import HeartStep, prepare_worker, run_worker
 QUEUE: Final = "hangtag.train"
 TASK: Final = "hangtag.retrain"
 _STATE: Final = ".schedule"
-"""Beat's file in the registry. It has the time of each cycle's last message, so a restart skips no cycle."""
+"""Beat's file on this machine, in the registry or the cache. It has the time of each cycle's last message, so that a
+restart skips no cycle."""
 
 _RETRAIN: Final = (sys.executable, "-P", "-m", "hangtag", "retrain")
 _EXPECTED: Final = {ExitCode.OK, ExitCode.GATE_REFUSED, ExitCode.NOTHING_NEW, ExitCode.BUSY}
@@ -108,7 +109,7 @@ def start_train_worker(
     """Run the cycles of some configs, one at a time, until stopped. Returns the exit status.
 
     SIGTERM ends the worker and its cycle at once. The message goes back to the queue, and the next worker continues the
-    cycle. ``command`` starts a cycle. Its last arguments are the config and the options.
+    cycle. ``command`` starts a cycle, when the config and the options are appended.
     """
     if find_spec("tensorflow") is None:
         msg = "A worker of the queue train needs TensorFlow; pip install 'hangtag[train,worker]'."

@@ -58,7 +58,7 @@ class TrainingView(FitView, Progress, Protocol):
 
 
 def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) -> TrainResult:
-    """Train a network. ``path``: the run's new folder. ``cache``: folder for pixels and statistics."""
+    """Train a network. ``path``: the run's folder, which must not exist. ``cache``: for pixels and statistics."""
     began = time.monotonic()
     check_free(path)
     statistics = StatisticsStore(cache)
@@ -241,7 +241,9 @@ class _Work:
         if result.interrupted or result.evaluation is None:
             return self._keep_head(head, RunState.INTERRUPTED)
         if not is_better(result.evaluation, head):
-            self.view.note("The fine-tuned network was no better on out-of-fold photos: the run keeps the head")
+            self.view.note(
+                "The fine-tuned network was no better on photos outside its training: the run keeps the head"
+            )
             return self._keep_head(head)
         self.run.take_over(self.run.finetuning)
         return TrainResult(self.run, result.args, result.evaluation)

@@ -63,7 +63,7 @@ class Places:
         raise InputError(msg)
 
     def checked_model(self, model: str) -> str:
-        """Return the model if users may load it. A path other than the server's model must be under ``roots``."""
+        """Return the model if users may load it. Unless ``open``, a path must be under ``roots``."""
         own = self.open or model == self._model or not Path(model).exists()
         return model if own else self.checked(model, "the model")
 

@@ -39,7 +39,7 @@ class WebJob:
 
     @property
     def whole(self) -> "WebJob":
-        """The job that a question belongs to, or this job. Questions cannot be cancelled or retried."""
+        """The job that a question belongs to, or this job. Cancelling or retrying applies to the whole job."""
         return self.of or self
 
     @property
@@ -61,7 +61,7 @@ class JobIndex:
     """Finds jobs by id. Reads the folders at each call, so that new jobs are found.
 
     Args:
-        jobs: the folder of jobs, or an ``s3://`` URL. Without Redis, this folder also contains jobs of the web page.
+        jobs: the folder of jobs, or an ``s3://`` URL. It also contains jobs of the web page.
         results: results of ``hangtag label``.
     """
 
@@ -70,7 +70,7 @@ class JobIndex:
         self._results = {result_id(result): result.absolute() for result in results}
 
     def ids(self) -> list[str]:
-        """The ids of all jobs, even unreadable jobs."""
+        """The ids of all jobs. A folder of jobs may also contain incomplete jobs."""
         return [*self.queued.names(), *self._results]
 
     def find(self, id: str) -> WebJob:

@@ -89,7 +89,7 @@ class Pictures:
     """Makes pictures of rows' photos, and caches the latest pictures.
 
     Args:
-        most_bytes: limit of each cache, in bytes.
+        most_bytes: limit of all cached pictures, and of all cached photos, in bytes.
         decode_s: timeout for decoding a photo, in seconds.
     """
 
@@ -106,7 +106,8 @@ class Pictures:
     async def picture(self, job: Job, row: int, side: int, sha256: str = "") -> Picture:
         """The photo of a row (from 0). ``side`` is rounded up to one of :data:`SIDES`.
 
-        A placeholder if the photo cannot be shown, or does not match ``sha256``. Placeholders are not cached.
+        A placeholder if the photo cannot be shown, or its SHA-256 does not begin with ``sha256``. Placeholders are not
+        cached.
         """
         side = next((known for known in SIDES if known >= side), SIDES[-1])
         key = f"{job.spec.id} {row} {side} {sha256}"

@@ -35,10 +35,10 @@ LOGGED_IN: Final = "logged_in"
 """Session key of browsers that have sent the token."""
 MAX_BODY: Final = 256 * 1024 * 1024
 MAX_LOGIN_BODY: Final = 16 * 1024
-"""Maximum bytes of a request body from a client without the token."""
+"""Maximum bytes of a request body for a path that needs no token."""
 _BODY_S: Final = 1800.0
 _LOGIN_BODY_S: Final = 10.0
-"""Seconds to receive a request body from a client without the token."""
+"""Seconds to receive a request body for a path that needs no token."""
 _REQUEST_S: Final = 10.0
 """Seconds to wait for a request's headers."""
 _STALL_S: Final = 60.0
@@ -72,7 +72,7 @@ class Connection(H11Protocol):
     """A connection that closes if its client sends or reads too slowly.
 
     At most :data:`_CONNECTIONS` connections are open. The limit is lower if the process may open few files. Above the
-    limit, the connection with the longest wait for its client is closed. If no connection waits, the new one is closed.
+    limit, the oldest connection that waits for its client is closed. If no connection waits, the new one is closed.
     """
 
     _patience: asyncio.TimerHandle | None = None
@@ -139,7 +139,7 @@ class Connection(H11Protocol):
 class OnceAMinute(logging.Filter):
     """Logs at most one record a minute from each line of code.
 
-    Tracebacks are always logged, except tracebacks of an ``OSError``.
+    Records with a traceback are never dropped, except those of an ``OSError``.
     """
 
     def __init__(self) -> None:
@@ -162,7 +162,7 @@ class Access:
 
     Repeats of a wrong token do not count, because a program with an old token is not guessing.
 
-    ``token`` is None if only this machine can connect.
+    ``token`` is None without ``--token-file``.
     """
 
     def __init__(self, token: str | None) -> None:

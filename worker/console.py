@@ -257,8 +257,8 @@ def _print_lists(receipt: Receipt, console: Console, start: str) -> None:
         console.print(f"{start}Products: {groups.words}: {where}", highlight=False, soft_wrap=True)
         if groups.ungrouped:
             console.say(start + groups.ungrouped_words, "yellow")
-    if groups.review or groups.ungrouped if groups else doubtful:
+    if doubtful:
         rows = number_of(groups.review, "product") if groups else number_of(doubtful, "row")
-        rows += " and rows without a product" if groups and groups.ungrouped else ""
+        rows += ", and doubtful rows without a product" if groups and groups.ungrouped else ""
         rows += ", least sure first" if doubtful > 1 else ""
         console.print(f"{start}To review: {rows}: {escape(receipt.review_file)}", highlight=False, soft_wrap=True)

@@ -65,7 +65,7 @@ def _square(nodes: Nodes, spec: PreprocessSpec) -> str:
 
 
 def _tall(nodes: Nodes, height: tuple[str, str], width: tuple[str, str]) -> str:
-    """Whether Pillow 13 resizes the height first: if the height loses over twice as many pixels as the width."""
+    """Whether Pillow (since 13) resizes the height first: if it loses over twice as many pixels as the width."""
     lower, narrower = (nodes.add("Sub", *before_after) for before_after in (height, width))
     limit = nodes.add("Max", nodes.add("Mul", narrower, nodes.ints(2)), nodes.ints(0))
     return nodes.add("Squeeze", nodes.add("Greater", lower, limit))

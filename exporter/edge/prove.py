@@ -42,8 +42,8 @@ class Flip:
 class EdgeParity:
     """The differences between an edge graph and the same model with Python preprocessing.
 
-    For ``own_flips``, ``sure`` and ``cost``, Python decodes photos as in training (usually with ``dct``). Otherwise,
-    Python decodes photos in full.
+    For ``own_flips``, ``sure``, ``sure_flips`` and ``cost``, Python decodes photos as in training (usually
+    with ``dct``). Otherwise, Python decodes photos in full.
 
     Attributes:
         passed_over: number of undecodable photos.

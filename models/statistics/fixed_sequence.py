@@ -35,7 +35,8 @@ OWN_MISTRUST: Final = 0.3
 _STEPS: Final = 20
 """Each tested set is larger than the previous set by about 1/20 of all rows."""
 _WRONG_LABELS: Final = 0.25
-"""Expected number of errors, as a fraction of the allowed number. The value affects only the first tested set."""
+"""Errors expected beyond those that confidences predict, as a fraction of the allowed errors. Affects only the first
+tested set."""
 _REFUSALS: Final = 0.001
 """Probability that the tests refuse a class whose precision is at least the target."""
 
@@ -132,7 +133,7 @@ def _chance(share: Rows, rows: Rows, precision: float) -> Rows:
 def budgets(share: float) -> Iterator[tuple[float, float]]:
     """The error probability of each target's tests, strictest target first.
 
-    All targets together break the promise with a probability of at most ``share * MISTRUST``.
+    Each target breaks its promise with a probability of at most ``share * MISTRUST``.
     """
     mistrusts: dict[float, float] = {}
     for precision in reversed(TARGETS):

@@ -305,7 +305,7 @@ def fewest_rows(precision: float, *, tree: bool = False) -> int:
 
 
 def fewest_own_rows(precision: float) -> int:
-    """The fewest rows that the network itself must predict to prove a target, if all are right."""
+    """The fewest rows of the network itself that confirm the folds' proof of a target, if all are right."""
     return fewest(precision, OWN_MISTRUST)
 
 

@@ -250,7 +250,7 @@ class ObjectStorage:
         return writer
 
     def _check_bucket(self) -> None:
-        """A HEAD cannot tell a missing bucket from a missing key."""
+        """Raise an error for a missing bucket, because a HEAD cannot tell it from a missing key."""
         buckets, bucket = _connection().buckets, self._path("").partition("/")[0]
         if bucket not in buckets:
             next(self._pages(""))

@@ -41,7 +41,7 @@ _MOST_LABELS: Final = 3
 _LONGEST_LABEL: Final = 60
 _SIDE: Final = 140
 _MOST_BYTES: Final = 4_400
-"""Size of a photo on the page. With at most 24 photos for each of 18 issues, a page has at most 2.5 MB."""
+"""Largest size of a photo on the page, in bytes. The photos of a page (24 for each of 18 issues) take 2.5 MB."""
 _SHARED: Final = {LeakKind.EXACT: "the same pixels", LeakKind.NEAR: "the same picture", LeakKind.PRODUCT: "one product"}
 _PIXELS: Final = "{width:,}×{height:,} px"
 _FACTS: Final = {
@@ -55,9 +55,9 @@ _FACTS: Final = {
 """Columns of :class:`trainer.data.photo_files.ImageStatistics` that are shown next to the score."""
 
 _Couple = tuple[int, int, str]
-"""The positions of two photos in the data, and their relation."""
+"""The positions of two photos in ``scanned.photos``, and their relation."""
 _Tile = tuple[int, str, list[Any]]
-"""A photo on the page: the position in the data, the title (if empty, the class), and lines of text."""
+"""A photo on the page: the position in ``scanned.photos``, the title (if empty, the class), and lines of text."""
 
 
 def leak_sentences(checkup: Checkup) -> list[str]:
@@ -103,7 +103,7 @@ def doubt_sentences(checkup: Checkup) -> list[str]:
         )
     labels: defaultdict[str, set[str]] = defaultdict(set)
     for photo in photos:
-        if photo.product is not None and photo.label != NONE:  # such as a size chart
+        if photo.product is not None and photo.label != NONE:  # a size chart may have a product
             labels[photo.product].add(photo.label)
     disputed = [product for product, names in labels.items() if len(names) > 1]
     if disputed:

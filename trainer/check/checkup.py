@@ -80,7 +80,7 @@ class Issue(StrEnum):
 
 
 UNUSABLE: Final = (Issue.MISSING, Issue.UNREADABLE, Issue.TRUNCATED, Issue.UNSUPPORTED)
-"""Issues of files that cannot be used."""
+"""Issues of files without a readable picture."""
 GRAVE: Final = (*UNUSABLE, Issue.WRONG_EXTENSION, Issue.LEAK, Issue.LABEL_CONFLICT, Issue.PLACEHOLDER)
 """Issues that harm training or its measurements."""
 

@@ -64,7 +64,7 @@ _ICON_SHRINKING, _ICONS_AT_A_TIME = 4, 1024
 _HALF_SHRINKING, _HALVES_AT_A_TIME = 2, 256
 _HOPEFUL_DIFFERENCE: Final = 20.0
 _HOPEFUL_WORST: Final = 45.0
-"""Pairs that differ more than this at icon size (16 pixels) are not compared at full size."""
+"""Pairs that differ more than this at 16 or 32 pixels are not compared at full size."""
 _MOST_PROOFS: Final = 6
 """The largest number of candidates that are tested for one photo."""
 
@@ -90,7 +90,7 @@ def find_near(
     """Find near duplicates among ``count`` photos. At most ``chunk`` photos are in memory at a time.
 
     ``take`` returns the small copies ``uint8 (n, 64, 64, 3)`` of the photos at the given positions. ``on_photo`` gets
-    the number of finished photos. The result links all photos of a cluster, but does not list every pair.
+    the number of finished photos. The result links all photos of a cluster, but may not list every pair.
     """
     pairs = new = _found_among(np.arange(count), take, on_photo, chunk)
     while new:  # known duplicates may crowd out other candidates

@@ -37,7 +37,7 @@ def photos_to_move(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
     """The photos that would harm training, with the reasons.
 
     If copies have different labels, the copies in the earliest split are moved (order: no split, train, val, test).
-    Photos are not moved if their file changed after hashing, or if their host failed.
+    Photos are not moved if their file changed after its SHA-256 was recorded, or if their host failed.
     """
     photos, relations = checkup.scanned.photos, checkup.relations
     chosen = {
@@ -146,7 +146,7 @@ def _image(photo: LabeledPhoto, root: str) -> str:
 
 @dataclass(frozen=True)
 class BroughtBack:
-    """The result of moving files back. A file is renamed if its old path is taken."""
+    """The result of moving files back. A file is renamed if another returned file has its old path."""
 
     moved: int
     renamed: tuple[Path, ...]

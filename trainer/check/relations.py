@@ -15,7 +15,7 @@ from trainer.data.photo_cache import StatisticsStore
 
 PLACEHOLDER_ROWS: Final = 10
 PLACEHOLDER_ROWS_OF_ONE_LABEL: Final = 20
-"""A picture with this many copies is a placeholder. With several labels, ``PLACEHOLDER_ROWS`` copies are enough."""
+"""A picture in at least this many rows is a placeholder. With several labels, ``PLACEHOLDER_ROWS`` are enough."""
 
 
 class LeakKind(StrEnum):

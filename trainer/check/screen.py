@@ -45,7 +45,7 @@ _UNITS: Final = {"Fetching": "images/s", "Looking": "images/s"}
 def check_and_show(
     data: Path, out: Path, aside: Path | None, options: TableOptions = USUAL_COLUMNS, *, strict: bool, as_json: bool
 ) -> ExitCode:
-    """Check photos, write reports to ``out``, and show the result. Harmful photos are moved to ``aside``."""
+    """Check photos, write reports to ``out``, and show the result. Moves harmful photos to ``aside``, unless None."""
     make_outside(data, out, "--out")
     started, dataset = time.monotonic(), read_dataset(data, options)
     if aside is not None:
@@ -124,7 +124,7 @@ def _show(console: Console, checkup: Checkup, summary: Mapping[str, Any]) -> Non
     if any(summary["issues"].values()):
         print_table(_issue_table(checkup), console)
     else:
-        in_classes = "No photo has an issue, but some features predict the class:"
+        in_classes = "No issues in single photos, but some features predict the class:"
         console.print(in_classes if shortcuts else "[green]No issue found.[/green]")
     if strays := checkup.ignored:
         example = f"such as {_short(strays[0].path)}: {strays[0].message}"

@@ -64,7 +64,8 @@ class Labels:
 class CorrectedResult:
     """Row counts of a corrected result.
 
-    In a job with several models, each row count is the sum over all questions.
+    In a job with several models, ``changed``, ``confirmed``, ``remarked`` and ``in_conflict`` are sums over all
+    questions.
 
     Attributes:
         output: the path or URL of the corrected copy.
@@ -255,7 +256,8 @@ def _still_to_review(
 ) -> pa.Table:
     """Give the status ``labeled`` to all rows that no longer need review.
 
-    A row of a product needs review until the product is labeled. Other rows need review until they have an answer.
+    A row of a product needs review until the product is labeled, or the row has a remark. Other rows need review until
+    they have an answer.
     """
     still: npt.NDArray[np.bool_] = answers == _NO_ANSWER
     if store:
@@ -367,7 +369,7 @@ class Correcting:
     def answered(self, part: pa.Table, rows: pa.Table, silent: pa.ChunkedArray) -> tuple[pa.Table, pa.ChunkedArray]:
         """Apply reviewers' answers to a part file, before products get labels.
 
-        Rows with a remark, and ``silent`` rows without an answer, do not vote. Also returns the rows on which
+        Rows with a remark, and ``silent`` rows without an agreed label, do not vote. Also returns the rows on which
         reviewers disagree.
         """
         votes = self._votes_on(part.column("sha256"), rows)

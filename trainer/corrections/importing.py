@@ -45,8 +45,8 @@ _MOST_NAMES: Final = 10
 class ImportOptions:
     """Options of an import. If an image option is None, its value comes from the job or run next to the file.
 
-    ``reviewer``: the name for rows without a reviewer. ``new_labels``: unknown labels to accept. The job or run
-    sets ``prefix`` (of Hangtag's columns) and ``classes`` (of the model). Labels in ``above_classes`` are refused.
+    ``reviewer``: the name for rows without a reviewer. ``new_labels``: unknown labels to accept. The job sets
+    ``prefix`` (of Hangtag's columns) and ``above_classes`` (labels to refuse). The job or run sets ``classes``.
     """
 
     reviewer: str | None = None
@@ -100,7 +100,7 @@ class Imported:
 
     @property
     def without_sha256(self) -> int:
-        """Number of new votes on photos that were not found."""
+        """Number of new votes without a SHA-256: the photo is a URL, or was not found."""
         return sum(not vote.sha256 for vote in self.added.votes)
 
 

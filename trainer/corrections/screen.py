@@ -86,7 +86,7 @@ def _show_import(file: Path, store: CorrectionStore, done: Imported) -> None:
         labels = ", ".join(f"{label} {count:,}" for label, count in done.by_label.items())
         console.say(f"Labels of the new corrections: {labels}")
     if done.without_sha256:
-        console.say(f"New corrections whose photo was not found, stored by path: {done.without_sha256:,}", "yellow")
+        console.say(f"New corrections stored by path or URL, without a SHA-256: {done.without_sha256:,}", "yellow")
     _print_conflicts(console, done.resolved)
     photos = number_of(len(done.resolved), "photo")
     console.say(f"{store.path} now has {number_of(len(added.all), 'vote')} on {photos}")

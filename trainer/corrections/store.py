@@ -29,7 +29,7 @@ _TAIL_BYTES: Final = 4096
 
 @dataclass(frozen=True)
 class Added:
-    """The result of adding votes. ``known``: number of votes already in the file. ``all``: old and new votes."""
+    """The result of adding votes. ``known``: number of the given votes that were known. ``all``: old and new votes."""
 
     votes: tuple[Vote, ...]
     known: int
@@ -110,8 +110,8 @@ class CorrectionStore:
     def add(self, timed: Sequence[Vote], untimed: Sequence[Vote] = ()) -> Added:
         """Add votes, and replace the file.
 
-        The time of an ``untimed`` vote is its file's modification time. A repeat of the reviewer's last vote on the
-        photo is skipped, unless the path is new.
+        The time of an ``untimed`` vote is its file's modification time. An ``untimed`` repeat of the reviewer's last
+        vote on the photo is skipped, unless the path is new.
         """
         with self._alone():
             before = set(self._rows())

@@ -65,7 +65,7 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _UNWRITABLE: Final = re.compile("[\n\r\ud800-\udfff]")
 _AWAY: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.REFUSED})
 OPEN: Final = "open"
-"""In a split column: Hangtag chooses the split of this row."""
+"""In a split column: Hangtag chooses the split of this row, even if other rows have a split."""
 LEARN: Final = "learn"
 """In a split column: the photo is only for training, never for measurements."""
 _CYCLE: Final = ("dataset.csv", "collected.json")

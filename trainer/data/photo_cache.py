@@ -28,9 +28,9 @@ from trainer.data.photo_files import COPY_SIDE, FaultKind, ImageStatistics, Phot
 from worker.labelling.process_pool import Death, ProcessPool
 
 STATISTICS_VERSION: Final = "1"
-"""Increase this when the computation of the statistics changes."""
+"""Increase this when a change of the code changes the statistics."""
 FEATURES_VERSION: Final = "1"
-"""Increase this when the computation of the features changes."""
+"""Increase this when a change of the code changes the features."""
 PIXELS_TIMEOUT_S: Final = 20.0
 STATISTICS_TIMEOUT_S: Final = 30.0
 SHARD: Final = 8192
@@ -248,8 +248,8 @@ class FeatureStore:
 class _Pass:
     """Decodes new photos once. Each photo gets a record.
 
-    A photo with a temporary fault gets an empty record, and the next pass tries again. Temporary faults are an
-    unreadable file, a timeout, and SIGKILL.
+    A photo with a temporary fault gets an empty record, and the next pass tries again. Temporary faults are a
+    file that cannot be opened, a crash on a file that has changed, a timeout, and SIGKILL.
     """
 
     def __init__(self, files: list[tuple[str, Path]], timeout_s: float, on_photo: Callable[[], None]) -> None:

@@ -146,7 +146,8 @@ class ImageStatistics:
         brightness_5, brightness_99: percentiles of the perceived brightness, 0 to 1.
         entropy: entropy of the histograms, in bits.
         edges, histogram_spread: standard deviations of edge strength and grey histogram, in a copy of at most 64 px.
-        steepest: 99.9th percentile of pixel differences between neighbours, 0 to 255, in a copy of at most 1,023 px.
+        steepest: 99.9th percentile of differences between neighbouring pixels in any channel, 0 to 255, in a copy of at
+            most 1,023 px.
         border_red, border_green, border_blue: mean of the outermost pixels, 0 to 255.
         pixels: digest of all pixels, regardless of the file format.
     """

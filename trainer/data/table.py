@@ -37,7 +37,7 @@ _MOST_WORDS: Final = 20
 class TableRow:
     """The cells of a row with a label. Cells of missing columns are empty. The first row has the ``number`` 1.
 
-    :func:`models.text.label_text` cleans all cells except the label.
+    :func:`models.text.label_text` cleans ``split``, ``group`` and ``sha256``.
     """
 
     number: int
@@ -50,7 +50,7 @@ class TableRow:
 
 @dataclass(frozen=True)
 class TableRead:
-    """The columns and rows that were read. If an option was not set, its field has Hangtag's choice.
+    """The columns and rows that were read. Hangtag chooses columns and ``image_root`` that were not set.
 
     ``rows_chosen``: number of rows that meet all conditions. ``rows_without_label``: number of chosen rows without a
     label.
@@ -89,8 +89,8 @@ def read_table(
 ) -> tuple[list[TableRow], TableRead]:
     """Read the rows that have a label and meet all conditions.
 
-    Columns named ``split``, ``group`` or ``sha256`` (also in capitals) need no option. ``names_split`` parses a cell as
-    a split, or returns None.
+    Columns named ``split``, ``group`` or ``sha256`` (also in capitals) need no option, unless an option uses them
+    otherwise. ``names_split`` parses a cell as a split, or returns None.
     """
     catalogue = open_catalogue(
         path,
@@ -251,7 +251,8 @@ def _check_labels(catalogue: Catalogue, column: str, rows: Sequence[TableRow]) -
 def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow], dict[str, str], tuple[str, ...]]:
     """Shorten labels like ``shoes > boots`` to the last name. Also returns each label's parent, and notes for the user.
 
-    If a name has two parents, no label is shortened. Ancestors that all classes share are not in the tree.
+    If a name has two parents, no label is shortened, and there is no tree. A tree leaves out ancestors that all classes
+    share.
     """
     rows = list(rows)
     parents: dict[str, str] = {}
@@ -265,7 +266,11 @@ def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow],
         for parent, label in pairwise(way):
             if parents.setdefault(label, parent) != parent:
                 both = f"{brief(label)!r} is under {brief(parents[label])!r} and {brief(parent)!r}"
-                return rows, {}, (f"labels are not shortened, such as {brief(row.label)!r}: {both}",)
+                return (
+                    rows,
+                    {},
+                    (f"there is no tree, and labels such as {brief(row.label)!r} are not shortened: {both}",),
+                )
         leaves[row.label] = way[-1]
     classes = {*leaves.values()} - {NONE}
     shared = set.intersection(*({*_above(parents, label)} for label in classes)) - classes if classes else set()

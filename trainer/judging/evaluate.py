@@ -150,13 +150,13 @@ class Evaluation(PerSplit[Figures]):
 
 @dataclass(frozen=True)
 class SplitPredictions:
-    """One network's predictions for a split, or the folds' predictions for all photos except test photos.
+    """One network's predictions for a split, or out-of-fold predictions for all photos except test photos.
 
     Attributes:
         labels: class indices ``(n,)``.
         logits: ``float32 (n, classes)``, before temperature scaling. ``probabilities`` are calibrated.
         unknown: the out-of-distribution score ``float32 (n,)``. None for folds: each fold has its own score.
-        known: ``(n,)``, only for folds: whether a photo's score is within the limit of its fold.
+        known: ``(n,)``, only for out-of-fold predictions: whether the score is within the predicting network's limit.
     """
 
     photos: Sequence[AssignedPhoto]

@@ -240,7 +240,7 @@ def _achieved(right: npt.NDArray[np.bool_], chosen: npt.NDArray[np.bool_], effec
 
 
 def distances(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], tree: Taxonomy) -> dict[int, int]:
-    """Count photos by levels between the true class and its lowest common ancestor with the predicted class."""
+    """Count photos by edges from the true class up to its lowest common ancestor with the predicted class."""
     return dict(sorted(Counter(tree.distances(probabilities.argmax(axis=1), labels).tolist()).items()))
 
 
@@ -340,7 +340,7 @@ def advice_for_promise(args: RunArgs, *, folds_may_prove: bool) -> str:
     elif args.is_frozen and args.time_limit_s is not None:
         ways.insert(0, "allow more time, to fine-tune the network")
     elif args.ended_by_time:
-        ways.insert(0, f"allow more time (--time-limit ended training after {number_of(args.epochs_done, 'epoch')})")
+        ways.insert(0, "allow more time (--time-limit shortened the training)")
     if args.state is not RunState.INTERRUPTED and not args.folds and folds_may_prove:
         ways.append("train with --folds 2, to prove a precision on more photos")
     *others, last = ways

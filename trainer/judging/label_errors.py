@@ -66,7 +66,7 @@ def find_label_errors(predictor: Predictor, training: Training, unseen: SplitPre
     """Find label errors, likeliest first. Small classifiers predict photos that they were not trained on.
 
     The classifiers use the network's features. The network was trained on these labels, but memorised few wrong
-    labels. ``unseen``: the folds' predictions, averaged with the predictions of the classifiers.
+    labels. ``unseen``: out-of-fold predictions, averaged with the predictions of the classifiers.
     """
     photos, classes, seed = [*training.photos, *training.held], training.args.classes, training.args.seed
     counts = np.bincount(labels_of(photos, classes), minlength=len(classes))

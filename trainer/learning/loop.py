@@ -244,7 +244,7 @@ def loss_and_accuracy(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.i
 
 
 def _diverged(epoch: int, run: Run) -> str:
-    kept = f"the weights of earlier epochs are in {run.path}" if epoch > 1 else "no weights were saved"
+    kept = f"the weights of earlier epochs are in {run.path}" if epoch > 1 else "there is no earlier epoch"
     return (
         f"Expected a finite loss, got infinity or NaN in epoch {epoch}; {kept}. Train again with another --seed, a "
         "larger --batch-size, or other --weights."

@@ -16,7 +16,7 @@ _WHATEVER_SIZE: Final = 0.2
 """Share of an epoch's time that is the same for all photo sizes."""
 
 MANY_PHOTOS: Final = 1_500
-"""With fewer photos, networks train for more epochs, and folds train for all epochs."""
+"""With fewer photos, networks may train for more epochs, and folds train for all epochs."""
 
 MOST_WEIGHT: Final = 20.0
 """The weight of a rare class is at most this many times the weight of the largest class."""

@@ -289,7 +289,7 @@ def _speed(predictor: Predictor, training: Training, history: Sequence[EpochFigu
 def keep_for_export(training: Training) -> None:
     """Copy the photos that a later export needs, because the data may be gone by then.
 
-    Copies pixels of validation and training photos, and the files of some validation photos.
+    Copies pixels of some validation and training photos, and files of fewer validation photos.
     """
     run = training.run
     held = [training.held[i] for i in evenly(len(training.held), _VAL_SAMPLE)]

@@ -102,7 +102,7 @@ class NewCycle:
         )
 
     def _splits_to_extend(self, champion: int, finished: Sequence[CycleFolder]) -> Path | None:
-        """The splits come from the latest finished cycle, the champion, or the settings, in this order.
+        """The splits of the latest finished cycle, the champion, or the settings: the first that exist, or None.
 
         The champion comes first if its splits contain the latest cycle's splits.
         """
@@ -158,7 +158,7 @@ def _assignments(splits: Path) -> set[tuple[str, Split]]:
 def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[AssignedPhoto]) -> None:
     """Refuse to test a champion on its own training photos.
 
-    ``own`` are the splits of the champion's training, or None if unknown. ``photos`` are the photos of the new splits.
+    ``own`` are the splits of the champion's training, or None if unknown. ``photos`` are the photos of the splits.
     """
     if own is None:
         return

@@ -189,7 +189,10 @@ def _corrected(
 
 
 def _chosen(photos: Sequence[LabeledPhoto], voted: set[str], known: set[str]) -> list[LabeledPhoto]:
-    """Mark new photos that reviewers labelled, because such photos are not a random sample."""
+    """Mark new photos that reviewers labelled, because such photos are not a random sample.
+
+    Without earlier splits, no photo is marked.
+    """
     new = voted - known if known else set()
     return [replace(one, chosen=one.chosen or (one.split is None and one.sha256 in new)) for one in photos]
 

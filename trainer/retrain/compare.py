@@ -131,7 +131,7 @@ def read_frozen_photos(
 
 
 def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], None]) -> list[Footprint]:
-    """Measure the size of bundles, and their speed on one thread.
+    """Measure the file size of each bundle's model, and its speed on one thread.
 
     If their default variants differ, the float32 models are measured. The speed is measured on the fastest batch, in
     CPU time, so that other programs have little effect.

@@ -1,4 +1,6 @@
-"""Compares both models' predictions on the same test photos. Measures all that the gate checks, except size and speed.
+"""Compares both models' predictions on the same test photos.
+
+They are all figures of the gate, except size, speed and the catalogue.
 
 Photos of one product or picture are not independent; see :mod:`models.statistics.intervals`.
 """

@@ -1,7 +1,7 @@
 """The settings of ``hangtag retrain``, in a TOML file. Does not import TensorFlow.
 
-docs/reference/toml.md describes each key. ``[train]`` and ``[export]`` contain options of these commands.
-``[catalogue]`` contains options of ``hangtag label``.
+docs/reference/toml.md describes each key. ``[train]``, ``[export]`` and ``[catalogue]`` contain
+options of ``hangtag train``, ``hangtag export`` and ``hangtag label``.
 """
 
 import os
@@ -75,7 +75,7 @@ class _Section(BaseModel):
 
 
 class TrainSettings(_Section):
-    """``[train]``. By default, ``arch``, width and ``image_size`` are the champion's.
+    """``[train]``. By default, ``arch`` is the champion's, and with it width and ``image_size``.
 
     ``image_column`` and the fields below it are for data in a table.
     """
@@ -159,7 +159,8 @@ class ClassMap(_Section):
     def check(self, champion: Sequence[str]) -> None:
         """Compare the names with the champion's labels, to find typos before hours of training.
 
-        ``[classes]`` stays in the settings after a promotion, so the champion may already have the new names.
+        ``[classes]`` stays in the settings after a promotion, so the champion may already have the new names, or
+        lack a dropped class.
         """
         renamed = {old: new for old, new in self.rename.items() if old != new}
         for old, new in renamed.items():

@@ -45,8 +45,8 @@ class CycleView(Protocol):
 class CycleOptions:
     """Options of one call of ``hangtag retrain``.
 
-    ``when``: with ``drift``, begin only if jobs of the champion show drift. ``restart``: abandon an unfinished cycle,
-    unless its challenger is already published.
+    ``when``: with ``drift``, begin only if a job of the champion has drifted, too. ``restart``: abandon an unfinished
+    cycle, unless its challenger is already published.
     """
 
     when: Literal["data", "drift"] = "data"

@@ -80,7 +80,7 @@ class Outcome(CycleRecord):
     Attributes:
         number: number of the cycle, or 0 if no cycle began.
         champion: the compared champion, such as ``shop@3``. Without a comparison, the current champion.
-        reasons: the gate's reasons against the challenger, or the reason why no cycle began.
+        reasons: the gate's reasons against the challenger, or why the cycle failed or did not begin.
         seconds: seconds of each step, over all processes that worked on the cycle.
     """
 

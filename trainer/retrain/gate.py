@@ -219,8 +219,9 @@ def _calibration(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
 def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
     """Fails if clearly more photos go to review than before.
 
-    If the precisions differ, a loss makes the result doubtful. Thresholds from few photos vary by chance. The check
-    therefore also passes if the challenger makes no more errors than the champion in the same number of labels.
+    If the challenger has another precision, a larger loss than allowed makes the result doubtful. Thresholds from few
+    photos vary by chance. The check therefore also passes if the challenger makes no more errors than the champion in
+    the same number of labels.
     """
     automation, photos, most = comparison.automation, comparison.photos, limits.max_coverage_loss_points
     if automation is None:
@@ -261,7 +262,9 @@ def _precision(_: GateSettings, comparison: Comparison, __: CatalogueDiff | None
     worse = before is not None and (not before.photos or _right(own) < _right(before))
     details = f"{own.wrong:,} of {own.photos:,} wrong, 95% {between(own.right_95)}"
     details += f"; before, {before.wrong:,} of {before.photos:,}" if before is not None else ""
-    todo = "and more labels are wrong than before." if worse else "so check these photos, or use a higher precision."
+    todo = (
+        "and labels are wrong more often than before." if worse else "so check these photos, or use a higher precision."
+    )
     more = f"The precision is not reached, {todo}" if broken else ""
     passed, doubtful = not (broken and worse), broken and not worse
     return Finding(_right(own), promised, passed, details, doubtful, unsure=_right(own) < promised, more=more)

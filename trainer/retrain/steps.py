@@ -192,7 +192,7 @@ def _publish(work: RunningCycle, view: "TrainingView") -> None:
             **report_files(run.path),
         },
         cycle=work.cycle_id,
-        alias=CHALLENGER,  # jobs use only the champion
+        alias=CHALLENGER,  # by default, jobs use the champion
     )
     replace_file(work.folder.published, json.dumps({"version": published.version}).encode())
 

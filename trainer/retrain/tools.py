@@ -129,7 +129,7 @@ class CycleTools:
 
     @staticmethod
     def train(request: "TrainRequest", run: Path, cache: Path, view: "TrainingView") -> None:
-        """Train a challenger from scratch."""
+        """Begin the training of a challenger."""
         load_tensorflow()
         from trainer.train import train
 

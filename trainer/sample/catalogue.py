@@ -78,7 +78,7 @@ def draw_catalogue(
 
     The faulty files are four copies of photos, and three ``.jpg`` files: half a JPEG, a web page and a PNG.
     Photo ``i`` depends only on the seed and ``i``. ``table``: a CSV to write, with the path, classes and
-    colour of each file. The colour of greyscale photos is empty.
+    colour of each file. The colour of greyscale photos and of the web page is empty.
     """
     for product in PRODUCTS:
         (out / product).mkdir(parents=True)

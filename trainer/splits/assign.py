@@ -28,8 +28,9 @@ def group_name(sha256: str) -> str:
 def group_photos(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) -> tuple[dict[int, int], Bridges]:
     """Group photos of one picture or product.
 
-    Linked photos that have a split are always in one group, even if their splits differ. A photo without a
-    split then merges the groups linked to it, in the order of SHA-256. If their splits differ, the photo is excluded.
+    Linked photos that have a split are always in one group, even if their splits differ. Photos of one
+    picture without a split then merge the groups linked to them, in the order of SHA-256. If the splits of these groups
+    differ, the photos are excluded.
 
     Returns:
         Two dictionaries by position: the group of each remaining candidate, and for each excluded candidate the
@@ -107,8 +108,8 @@ def assign_splits(
 
     Splits of the user or an earlier training do not change. A new photo goes into the split of its group, and is
     excluded if its group is in two splits. All other groups are divided 80/10/10, stratified by class. If the
-    user's splits have no validation or no test photos, a first training moves training photos there. Photos marked as
-    open go to training, or to a split that the user left empty. Photos that a model chose for review go to training
+    user's splits have no validation or no test photos, a first training moves training photos there, and
+    photos marked as open go to training or to an empty split. Photos that a model chose for review go to training
     with their whole group, or are excluded if the group is in validation or test.
 
     ``links``: pairs of photos of the same picture, as positions in ``candidates``. Photos with the same product,

@@ -31,7 +31,7 @@ from trainer.splits.set_aside import count_leaks, find_unlearnable
 _MOST_NAMED: Final = 3
 _SHORTCUTS_NAMED: Final = 3
 _FEW_OUTLIERS: Final = 10
-"""With fewer photos, the out-of-distribution score improves only a little (docs/measurements.md)."""
+"""With fewer photos for the out-of-distribution score, training warns (docs/measurements.md)."""
 
 
 @dataclass(frozen=True)

@@ -128,8 +128,8 @@ def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str
         raise DataError(msg)
     if not any(photo.split is Split.VAL and photo.label in trained for photo in products):
         msg = (
-            "Expected validation photos, found none. Hangtag can move training photos to validation if a class has two "
-            f"pictures or products outside test, but {', '.join(map(brief, sorted(trained)))} have fewer; add photos."
+            f"Expected validation photos of the trained classes ({', '.join(map(brief, sorted(trained)))}), found "
+            "none; add validation photos, or more pictures or products of a class."
         )
         raise DataError(msg)
     notes = [

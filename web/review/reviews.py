@@ -269,11 +269,11 @@ class Reviews:
         self._lock = threading.Lock()
 
     def store_of(self, job: Job) -> CorrectionStore:
-        """The answers for a job, or for one model of a job."""
+        """The file of answers for a job's model, which other jobs may share."""
         return self.store.of_question(job.name)
 
     def answered(self, job: Job) -> AnsweredPhotos:
-        """The answered photos of a job, or of one model of a job."""
+        """The photos with an answer in :meth:`store_of`, from any job."""
         return self._answered.setdefault(job.name, AnsweredPhotos(self.store_of(job)))
 
     def find(self, id: str) -> WebJob:
@@ -291,7 +291,7 @@ class Reviews:
         Args:
             id: id of the job.
             audit: number of random labeled rows to review, instead of rows with the status ``review``. 0: no audit.
-            again: whether to reload the review if the job has new rows.
+            again: whether to reload the review if the job has new results.
             begins: whether to record the start of the audit in the job's folder.
         """
         found = self.find(id)

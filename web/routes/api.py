@@ -79,7 +79,11 @@ async def classify(
     ] = None,
     threshold: Annotated[
         float | None,
-        Query(gt=0, le=1, description="Labels with at least this confidence need no review. Replaces precision."),
+        Query(
+            gt=0,
+            le=1,
+            description="Labels with at least this confidence need no review, unless the photo is unknown.",
+        ),
     ] = None,
 ) -> Response:
     """Label photos.

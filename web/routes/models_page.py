@@ -258,7 +258,7 @@ class ModelCard:
 
     Attributes:
         classes: sorted by coverage, lowest first. Empty if the model has no default precision.
-        reference: the model's answers on its calibration photos.
+        reference: the model's answers on its proof photos.
         readme: HTML, or None.
     """
 

@@ -33,7 +33,11 @@ _PICTURES: Final[dict[str, dict[str, str]]] = {"image/jpeg": {}, "image/svg+xml"
 """A photo, or a placeholder that shows why the photo is missing."""
 Audit = Annotated[
     int,
-    Query(ge=0, le=100_000, description="Audit: number of random labeled rows to review, instead of the unsure rows."),
+    Query(
+        ge=0,
+        le=100_000,
+        description="Audit: number of random labeled rows to review, instead of rows with the status review.",
+    ),
 ]
 Side = Annotated[int, Query(ge=1, le=SIDES[-1], description="The longer side, in pixels.")]
 
@@ -255,7 +259,7 @@ def questions(
     },
 )
 def answers(request: Request, state: State, id: str, choice: Chosen, sent: SentAnswers, audit: Audit = 0) -> Stored:
-    """Store answers. The reply lists the answers that are safely on the disk.
+    """Store answers. The reply lists the accepted answers, which are on the disk.
 
     ``kind`` may be label, not_a_product, more_than_one, note, skip or undo. Each answer needs a unique ``id``.
     """

@@ -158,7 +158,7 @@ class ClassMix(_Record):
         name, share, before = self.shares
         if self.holds:
             interval = f"{self.expected:.1%} (from {self.low:.1%} to {self.high:.1%}) of the labels should be right"
-            finding = f"If these photos are like the training photos, {interval}"
+            finding = f"If these photos differ from the training photos only in the mix of classes, {interval}"
             if self.low == 1:
                 finding = "With this mix of classes, no proof photo gets a wrong label"
             return f"{finding}; {self.promised:.0%} is promised."
@@ -264,7 +264,7 @@ class Receipt(_WholeReceipt):
 
     @property
     def level_words(self) -> str:
-        """Text such as ``71.0% labeled with a class, 94.2% with a class or a label above it``, or empty."""
+        """Text such as ``71.0% labeled with a class, 94.2% with a class or a broader label``, or empty."""
         if not self.by_level:
             return ""
         leaves, whole = self.by_level.get(0, 0), sum(self.by_level.values())
@@ -318,11 +318,11 @@ def groups_file(result: str | Path) -> str:
 
 
 def died_words(deaths: int) -> str:
-    """Say how many chunks were repeated."""
+    """Say how many attempts at chunks were repeated."""
     return number_of(
         deaths,
-        "chunk was repeated after its process died",
-        "chunks were repeated after their process died",
+        "attempt at a chunk was repeated after its process died",
+        "attempts at chunks were repeated after their process died",
     )
 
 

@@ -31,7 +31,7 @@ CHUNK_BYTES: Final = 32 * 1024 * 1024
 MOST_CHUNK_BYTES: Final = 1024 * 1024 * 1024
 """Maximum bytes of a chunk, measured while its rows are read."""
 _FEWEST_ROWS: Final = 16
-"""Minimum rows of a chunk, even with many processes."""
+"""A small catalogue is divided among many processes, but not into smaller chunks."""
 _OPTIONS: Final = (
     *("image_suffix", "prefix", "top_k", "timeout_s", "precision", "group_column", "allow_hosts", "excel_safe"),
     *("threshold", "fixed_thresholds"),
@@ -148,7 +148,7 @@ def _commit_new(storage: Storage, key: str, data: bytes) -> None:
 def differences(job: JobSpec, catalogue: Catalogue, questions: Sequence[Question], options: JobOptions) -> str:
     """How a request differs from an existing job, such as ``--precision was 0.95, is now 0.9``; empty if they agree.
 
-    Ignores ``--header``, since headers do not change the photos.
+    Ignores ``--header``, which may have a new access token.
     """
     hasher = _RowsHasher(catalogue.schema)
     for table in _chunk_tables(catalogue, job.chunk_rows):
@@ -253,7 +253,8 @@ def requested_catalogue(
     """Open the request's catalogue, unless ``rows`` is given; returns it with the options.
 
     The group column is spelled as in the catalogue. ``trees``: names of questions whose models have a tree of labels.
-    Raises InputError if a ``suffix`` file cannot store the catalogue's columns.
+    Raises InputError if a column clashes with a new column, cannot be the group column, or does not fit into a
+    ``suffix`` file.
     """
     options = request.options
     catalogue = rows or open_catalogue(

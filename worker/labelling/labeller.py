@@ -29,11 +29,11 @@ _MOST_CHUNKS: Final = 3
 
 _MOST_ROWS: Final = 8192
 _MOST_BYTES: Final = 64 * 1024**2
-"""While hosts are slow, chunks in progress have at most this many rows and bytes of probabilities."""
+"""While hosts are slow, no chunk begins if chunks in progress have this many rows or bytes of probabilities."""
 
 _AHEAD: Final = 1024
 _AHEAD_S: Final = 15.0
-"""Prefetch as many photos as arrive in ``_AHEAD_S`` seconds, and at least ``_AHEAD``."""
+"""The limit of photos requested ahead is ``_AHEAD``, or the number that arrives in ``_AHEAD_S`` seconds if larger."""
 
 
 Feed = Callable[[bool], int | None]

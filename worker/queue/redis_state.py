@@ -37,7 +37,7 @@ QUEUES: Final = {
 """Priority → queue. Workers serve queues in alphabetical order."""
 
 FINISH: Final = -1
-"""Used as the chunk's number in messages for the merge."""
+"""Means the merge, in place of a chunk's number."""
 
 LEASE_S: Final = 10
 SENT_S: Final = 5

@@ -64,7 +64,7 @@ def publish_command(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="Folder of the bundle's training run. Retraining needs its files.",
+            help="Folder of the bundle's training run. Copies files that a retraining needs.",
         ),
     ] = None,
     why: WhyOption = "published by hand",

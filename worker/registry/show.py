@@ -107,7 +107,7 @@ def promoted_words(registry: Registry, version: VersionName) -> str:
 
 def restored_words(registry: Registry, version: VersionName) -> str:
     """The result of a rollback, as text."""
-    stays = "Later jobs use it. Only a retraining with new data replaces it."
+    stays = "Later jobs use it. A retraining without new data does not replace it."
     return f"{version} is the champion again. {stays} {promise_of(registry, version)}"
 
 

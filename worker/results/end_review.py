@@ -117,7 +117,7 @@ def _pictures(part: pa.Table) -> tuple[Rows, Keys]:
 
 
 def _repeated_pictures(job: Job) -> dict[int, PictureRows]:
-    """Pictures that many rows or many products share."""
+    """Pictures that many rows or many products share, except pictures of only one product."""
     buckets = min(_MOST_BUCKETS, _BUCKETS_A_ROW * job.spec.rows)
     of_rows, of_products = (np.zeros(buckets, np.uint32) for _ in range(2))
     for numbers, keys, products in _picture_rows(job):

@@ -116,7 +116,7 @@ class ReviewList:
 def _catalogue_names(job: Job) -> dict[str, str]:
     """Catalogue column → its name in ``review.csv``, without binary columns.
 
-    A name that ``review.csv`` itself uses gets the prefix ``catalogue_``.
+    A name with another meaning in ``review.csv`` or its import gets the prefix ``catalogue_``.
     """
     image, prefix = job.spec.image_column, job.spec.options.prefix
     taken = {(prefix + name).casefold() for name in (*REVIEW_FIRST, *REVIEW_LAST, *_IMPORT_COLUMNS)} | {"corrected"}
@@ -273,7 +273,7 @@ def scratch_database(folder: Path) -> Iterator[sqlite3.Connection]:
 
 
 def upload_lists(job: Job, folder: Path) -> None:
-    """Move the lists that :func:`merge_job` wrote into the job's folder. A retry makes corrected copies obsolete."""
+    """Move the lists of :func:`merge_job` into the job's folder. After a retry, deletes their corrected copies."""
     retried = job.retry().number
     for question in job.questions:
         place = folder / question.name

@@ -107,11 +107,12 @@ def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO
     classes outside ``top_k`` count as 0.
 
     With a tree of labels (``parents``), labeled photos agree if their labels are on one branch; the product gets the
-    lowest label. A label's confidence includes the classes under it. If all photos are labeled but none agrees with
-    the vote, the product gets the label nearest the root.
+    lowest label. A label's confidence includes the classes under it. If all photos are labeled but the lowest label
+    does not agree with the vote, the product gets the label nearest the root.
 
-    A product goes to review if its labeled photos disagree. The product is labeled if a labeled photo agrees with the
-    vote, or if all photos are labeled. Otherwise it goes to review, for the most frequent reason of its rows.
+    A product goes to review if its labeled photos disagree. The product is labeled if the lowest label of its labeled
+    photos agrees with the vote, or if all photos are labeled. Otherwise it goes to review, for the most frequent reason
+    of its rows.
     """
     if not product.readable:
         return ProductVote(None, None, Status.FAILED, None, None)
@@ -273,7 +274,7 @@ def disagreement_to_review(
 def needs_person(
     store: ProductStore, part: pa.Table, rows: pa.Table, disputed: Collection[str] = ()
 ) -> pa.ChunkedArray:
-    """Whether each row's product is in review; null for rows without a product.
+    """Whether the product of each row in review is in review; null for rows without a product.
 
     ``disputed``: more products in review.
     """

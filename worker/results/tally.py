@@ -115,7 +115,7 @@ class LeastSure:
         self._kept = rows.filter(pa.array(rank - lowest < _EACH))
 
     def shown(self, job: Job) -> dict[str, tuple[SampleRow, ...]]:
-        """Up to six rows to review for each of the twelve most frequent labels, lowest confidence first."""
+        """Up to six rows for each of the twelve labels with the most rows to review, lowest confidence first."""
         labels = [label for label, _ in self.counts.most_common(_MOST_LABELS)]
         kept = {label: self._kept.filter(pc.equal(self._kept.column("label"), label)).to_pylist() for label in labels}
         images = images_at(job, [row["row"] for rows in kept.values() for row in rows])

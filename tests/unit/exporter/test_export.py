@@ -98,7 +98,7 @@ def test_the_proof_and_the_card_have_the_figures_of_each_variant(whole):
     card = (whole / "README.md").read_text()
     names = [name for name in open_bundle(whole).manifest.files if "/" not in name]
     assert [name for name in names if f"`{name}`" not in card] == []
-    for words in ("```python", "```js", "```cpp", "do not overflow on any processor", "times with decoding included"):
+    for words in ("```python", "```js", "```cpp", "do not saturate on any processor", "times with decoding included"):
         assert words in card
 
 

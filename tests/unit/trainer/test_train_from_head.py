@@ -236,7 +236,9 @@ def test_fine_tuning_that_is_worse_is_thrown_away(head, request_of, tmp_path, se
     worse = fine_tuned(colour_network(0.0))
     diary = Diary(on_goes_on=lambda *of: (seen.append((of[0], contents(of[1].path))), worse(*of)))
     result = train(request_of(epochs=1, folds=0), tmp_path / "run", session_cache, diary)
-    assert diary.notes == ["The fine-tuned network was no better on out-of-fold photos: the run keeps the head"]
+    assert diary.notes == [
+        "The fine-tuned network was no better on photos outside its training: the run keeps the head"
+    ]
     ((evaluation, files),) = seen
     assert contents(result.run.path, "args.json") == {name: files[name] for name in files if name != "args.json"}
     assert files_of(result.run.path) == OF_A_HEAD

@@ -61,7 +61,7 @@ def test_labels_with_a_name_under_two_parents_are_taken_whole(shop, column):
     dataset = read_dataset(path, TableOptions(label_column=None if column == "label" else column))
     assert dataset.classes == ("men > hats", "men > shoes", "women > shoes")
     assert taxonomy_of(dataset, None) is None
-    said = "labels are not shortened, such as 'women > shoes': 'shoes' is under 'men' and 'women'"
+    said = "there is no tree, and labels such as 'women > shoes' are not shortened: 'shoes' is under 'men' and 'women'"
     assert dataset.notes[-1] == said
 
 

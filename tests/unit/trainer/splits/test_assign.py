@@ -65,7 +65,9 @@ def test_nothing_is_cut_from_training_where_an_earlier_training_has_shared_out()
 
 
 def test_splits_for_some_photos_only_are_refused_naming_one_without():
-    with pytest.raises(DataError, match=r"a split for every photo or for none, got none for without; to let Hangtag choose"):
+    with pytest.raises(
+        DataError, match=r"a split for every photo or for none, got none for without; to let Hangtag choose"
+    ):
         assign([("with", "a", TRAIN), ("without", "a")])
 
 

@@ -103,7 +103,7 @@ def test_a_finished_job_shows_its_receipt_and_no_worker(
     shown = capsys.readouterr().out
     assert followed in shown
     assert "Worker" not in shown
-    assert "2 chunks were repeated after" in shown
+    assert "2 attempts at chunks were repeated after" in shown
     show_job("job", settings, as_json=True)
     record = json.loads(capsys.readouterr().out)
     assert record["receipt"]["by_status"]["failed"] == 2

@@ -165,7 +165,7 @@ def test_the_usual_mix_changes_nothing(answered_job) -> None:
     receipt = finished(mixed_job(answered_job, 20))
     assert receipt.mix is not None
     assert receipt.mix.holds
-    assert "If these photos are like the training photos" in receipt.mix.words, "a drift warning may stand next to it"
+    assert "only in the mix of classes" in receipt.mix.words, "a drift warning may stand next to it"
     assert receipt.review_reasons == {ReviewReason.THRESHOLD: 2, ReviewReason.UNKNOWN: 1}
 
 
