@@ -144,6 +144,8 @@ def test_a_label_above_classes_is_no_answer(tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text(spec.model_dump_json())
     with pytest.raises(InputError, match=r"row 3: .*shoes"):
         imported(tmp_path, "image,label\n1.jpg,boots\n2.jpg,shoes\n")
+    with pytest.raises(InputError, match=r"row 2: unknown label 'Shoes'"):
+        imported(tmp_path, f"sha256,label,was\n{A},Shoes,shoes\n{B},boots,boots\n")
 
 
 @pytest.mark.parametrize(

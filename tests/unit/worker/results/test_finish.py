@@ -96,11 +96,13 @@ def test_a_retry_ends_with_its_rows_in_the_same_place(done_job: Job, commit_part
     finish_job(done_job)
     before = result(done_job)
     assert before[3]["error"] == "missing"
+    done_job.storage.replace("review.corrected.csv", b"old")
     commit_retry(done_job.storage, 1, [1], 1)
     assert finished_receipt(done_job) is None
     commit_part(done_job, 1, retry=1)
     receipt = finish_job(done_job)
     assert (receipt.retry, receipt.run.images) == (1, 1)
+    assert not done_job.storage.exists("review.corrected.csv"), "answers must be applied again"
     after = result(done_job)
     assert after[3]["label"] == "shoe"
     assert [row for number, row in enumerate(after) if number != 3] == before[:3] + before[4:]
