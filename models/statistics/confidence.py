@@ -24,8 +24,9 @@ class StrictModel(BaseModel):
 class PrecisionTarget(StrictModel):
     """Thresholds, and the precision that they promise.
 
-    A row goes to review if its confidence is below the threshold of its likeliest class, and of all nodes of a tree.
-    A row above the out-of-distribution limit also goes to review.
+    A row goes to review if its confidence is below the threshold of its likeliest class. With a tree, the row first
+    gets a label above the class, if that label reaches its own threshold. A row above the out-of-distribution limit
+    always goes to review.
 
     Attributes:
         coverage: expected fraction of all rows that are labelled without review.

@@ -58,7 +58,7 @@ class Vote:
 
     @property
     def decision(self) -> tuple[str, Remark] | None:
-        """The label or the remark, or None for a note."""
+        """The label or the remark. None if the vote is only a note."""
         return (self.label, self.remark) if self.label or self.remark else None
 
 
