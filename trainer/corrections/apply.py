@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -39,7 +37,6 @@ from worker.results.products import (
     disagreement_to_review,
     needs_person,
     product_names,
-    review_only,
     write_by_group,
 )
 
@@ -47,9 +44,6 @@ CORRECTED_FILE: Final = "labels.corrected.parquet"
 _ADDED: Final = ("reviewed_by", "was", "remark")
 _APART: Final = "hangtag_"
 _JOINED: Final = "; "
-_NO_ANSWER: Final = 0
-_LABEL: Final = 1
-_REMARK: Final = 2
 
 
 @dataclass(frozen=True)
@@ -213,8 +207,9 @@ def _write_lists(
         for batch in job.batches():
             each = zip(batch.answers, steps, ends, stores, disputed, lists, strict=True)
             for part, step, end, store, disagreed, listed in each:
-                answers = step.codes(part, batch.rows)
-                listed.add(_still_to_review(end.apply(part), batch.rows, answers, store, disagreed), batch.rows)
+                votes = step.votes_on(part.column("sha256"), batch.rows)
+                own, needed = _still_to_review(end.apply(part), batch.rows, votes, store, disagreed)
+                listed.add(own, batch.rows, needed)
         for question, store, disagreed, listed in zip(job.questions, stores, disputed, lists, strict=True):
             place = question.storage.place
             if store:
@@ -238,8 +233,8 @@ def _count_votes(
     for batch in job.batches(["sha256"], columns):
         names = product_names(batch.rows, column)
         for own, step, part in zip(labelled, steps, batch.answers, strict=True):
-            mine = pa.array(step.codes(part, batch.rows) == _LABEL)
-            own.update(names.filter(mine).drop_null().to_pylist())
+            has_label = pc.is_valid(step.votes_on(part.column("sha256"), batch.rows)["label"])
+            own.update(names.filter(has_label).drop_null().to_pylist())
     decided = [pa.array(sorted(own), pa.string()) for own in labelled]
     for batch in job.batches(VOTES, columns):
         names = product_names(batch.rows, column)
@@ -252,19 +247,19 @@ def _count_votes(
 
 
 def _still_to_review(
-    part: pa.Table, rows: pa.Table, answers: npt.NDArray[np.int8], store: ProductStore | None, disputed: set[str]
-) -> pa.Table:
-    """Give the status ``labeled`` to all rows that no longer need review.
+    part: pa.Table, rows: pa.Table, votes: pa.Table, store: ProductStore | None, disputed: set[str]
+) -> tuple[pa.Table, pa.ChunkedArray]:
+    """Whether each row still needs review. Also returns the part, with rows of disputed products in review.
 
     A row of a product needs review until the product is labeled, or the row has a remark. Other rows need review until
     they have an answer.
     """
-    still: npt.NDArray[np.bool_] = answers == _NO_ANSWER
+    no_remark = pc.is_null(votes["remark"])
+    needed = pc.and_(no_remark, pc.is_null(votes["label"]))
     if store:
         part = disagreement_to_review(store, part, rows, disputed)
-        needed = pc.and_(needs_person(store, part, rows, disputed), pa.array(answers != _REMARK))
-        return review_only(part, pc.coalesce(needed, pa.array(still)))
-    return review_only(part, pa.array(still))
+        needed = pc.coalesce(pc.and_(needs_person(store, part, rows, disputed), no_remark), needed)
+    return part, needed
 
 
 def _check_copy(output: Path, result: Path) -> None:
@@ -342,7 +337,7 @@ class Correcting:
 
     def corrected(self, table: pa.Table) -> pa.Table:
         """Correct the rows of a table."""
-        votes = self._votes_on(table.column(self._sha256), table)
+        votes = self.votes_on(table.column(self._sha256), table)
         in_conflict = pc.fill_null(votes["in_conflict"], False)
         agreed = pc.and_not(pc.is_valid(votes["in_conflict"]), in_conflict)
         self._count(table, votes.filter(agreed), table.column(self._label).filter(agreed), in_conflict)
@@ -360,19 +355,13 @@ class Correcting:
         columns += [pc.if_else(agreed, column, nothing) for column in (votes["reviewers"], was, remark)]
         return pa.Table.from_arrays(columns, schema=self.schema)
 
-    def codes(self, part: pa.Table, rows: pa.Table) -> npt.NDArray[np.int8]:
-        """Whether reviewers agree on each row's label or remark."""
-        votes = self._votes_on(part.column("sha256"), rows)
-        label, remark = (pc.is_valid(votes[name]).to_numpy() for name in ("label", "remark"))
-        return np.select([label, remark], [_LABEL, _REMARK], _NO_ANSWER).astype(np.int8)
-
     def answered(self, part: pa.Table, rows: pa.Table, silent: pa.ChunkedArray) -> tuple[pa.Table, pa.ChunkedArray]:
         """Apply reviewers' answers to a part file, before products get labels.
 
         Rows with a remark, and ``silent`` rows without an agreed label, do not vote. Also returns the rows on which
         reviewers disagree.
         """
-        votes = self._votes_on(part.column("sha256"), rows)
+        votes = self.votes_on(part.column("sha256"), rows)
         has_label = pc.is_valid(votes["label"])
         is_remark = pc.or_(pc.is_valid(votes["remark"]), pc.and_not(silent, has_label))
         agreed = pc.or_(is_remark, has_label)
@@ -388,7 +377,8 @@ class Correcting:
             part = part.set_column(part.column_names.index(name), name, column)
         return part, pc.fill_null(votes["in_conflict"], False)
 
-    def _votes_on(self, sha256: pa.ChunkedArray, rows: pa.Table) -> pa.Table:
+    def votes_on(self, sha256: pa.ChunkedArray, rows: pa.Table) -> pa.Table:
+        """The reviewers' agreed label, remark and more for each row; null without an answer."""
         numbers = pc.index_in(sha256.cast(pa.string()), value_set=self._photos)
         if self.image:
             cells = photo_cells(rows.column(self.image), self._suffix)

@@ -38,7 +38,6 @@ from worker.results.products import (
     disagreement_to_review,
     needs_person,
     product_names,
-    review_only,
     write_by_group,
 )
 from worker.results.tally import Tally
@@ -61,9 +60,10 @@ class ReviewList:
             "CREATE TABLE doubt (confidence REAL, row INT, line TEXT, PRIMARY KEY (confidence, row)) WITHOUT ROWID"
         )
 
-    def add(self, part: pa.Table, rows: pa.Table) -> None:
-        """Store a batch's rows that need review."""
+    def add(self, part: pa.Table, rows: pa.Table, needed: pa.ChunkedArray | None = None) -> None:
+        """Store a batch's rows in review; with ``needed``, only these rows."""
         doubtful = pc.equal(part.column("status"), Status.REVIEW)
+        doubtful = doubtful if needed is None else pc.and_(doubtful, needed)
         numbers = (pc.indices_nonzero(doubtful).to_numpy() + (self._rows + 1)).tolist()
         self._rows += part.num_rows
         if numbers:
@@ -207,20 +207,20 @@ class QuestionMerge:
         if self._store and self.groups and self.groups.disagreeing:
             part = disagreement_to_review(self._store, part, batch.rows)
         self.tally.add(part, partial(_images, self._question, batch), batch.schemas)
-        self._review.add(self._without_labeled_products(part, batch.rows), batch.rows)
+        needed = _needs_review(self._store, part, batch.rows) if self._store else None
+        self._review.add(part, batch.rows, needed)
         return part
-
-    def _without_labeled_products(self, part: pa.Table, rows: pa.Table) -> pa.Table:
-        """Keep rows with :data:`END_REASONS`, since :func:`read_end_reviews` reads them from ``review.csv``."""
-        if not self._store:
-            return part
-        ended = pc.is_in(part.column("reason"), value_set=pa.array(sorted(END_REASONS), pa.string()))
-        return review_only(part, pc.or_(ended, pc.fill_null(needs_person(self._store, part, rows), True)))
 
     def write_review(self) -> None:
         """Write ``review.csv``."""
         self._review.write(self._folder / REVIEW_FILE)
         self.doubtful = self.tally.least_sure.shown(self._question)
+
+
+def _needs_review(store: ProductStore, part: pa.Table, rows: pa.Table) -> pa.ChunkedArray:
+    # read_end_reviews finds rows with END_REASONS in review.csv, also rows of labeled products
+    ended = pc.is_in(part.column("reason"), value_set=pa.array(sorted(END_REASONS), pa.string()))
+    return pc.or_(ended, pc.fill_null(needs_person(store, part, rows), True))
 
 
 def _images(question: Job, batch: Batch, rows: pa.Array) -> list[str | None]:

@@ -284,12 +284,6 @@ def needs_person(
     return pc.if_else(names.is_valid(), pc.is_in(names, value_set=pa.array(sorted(waiting), pa.string())), None)
 
 
-def review_only(part: pa.Table, chosen: pa.Array) -> pa.Table:
-    """Set the status of all rows outside ``chosen`` to ``labeled``."""
-    status = pc.if_else(chosen, part.column("status"), pa.scalar(Status.LABELED.value))
-    return part.set_column(part.column_names.index("status"), part.schema.field("status"), status)
-
-
 def to_review(part: pa.Table, chosen: pa.Array, reason: ReviewReason) -> pa.Table:
     """Send the ``chosen`` rows to review."""
     if not pc.any(chosen).as_py():
